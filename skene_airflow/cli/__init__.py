@@ -1,0 +1,64 @@
+"""`skene-airflow VERB`: one file a verb, and only the verb that runs is imported."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from typing import TYPE_CHECKING
+
+from skene_airflow.errors import LoopError, SkeneError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from skene_airflow.cli.verb import Verb
+
+FINE = 0
+FINDINGS = 1
+TROUBLE = 2
+"""Exit codes: fine; a fault in a loop or a brake that would hold; wrong usage, or something cannot be reached."""
+
+VERBS = {"migrate": "create the ledger's schema, or bring it up to date"}
+"""Every verb with its line of help; the verb itself is the module of that name in this package."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code; argparse itself leaves with 2 on wrong usage."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = words[0] if words and words[0] in VERBS else None
+    parser = _parser(name)
+    args = parser.parse_args(words)
+    return run(args.verb, args)
+
+
+def run(name: str, args: argparse.Namespace) -> int:
+    """Run the verb ``name``; an error that a person can mend becomes a message on stderr and an exit code."""
+    try:
+        return verb(name).run(args)
+    except LoopError as error:
+        print(error, file=sys.stderr)
+        return FINDINGS
+    except SkeneError as error:
+        print(f"skene-airflow {name}: {error}", file=sys.stderr)
+        return TROUBLE
+
+
+def verb(name: str) -> Verb:
+    """The module of a verb."""
+    module: Verb = importlib.import_module(f"skene_airflow.cli.{name}").VERB
+    return module
+
+
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="skene-airflow", description="Growth loops for Apache Airflow.")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, line in VERBS.items():
+        sub = verbs.add_parser(name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter)
+        if name == chosen:
+            this = verb(name)
+            sub.description = this.description
+            sub.epilog = this.epilog
+            for argument in this.arguments:
+                sub.add_argument(*argument.flags, **argument.options)
+    return parser

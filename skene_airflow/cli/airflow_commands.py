@@ -1,0 +1,41 @@
+"""`airflow skene VERB`: the same verbs inside Airflow's own command. Every `airflow` command imports this file."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+from skene_airflow.cli import VERBS, run, verb
+
+if TYPE_CHECKING:
+    import argparse
+
+    from airflow.cli.cli_config import CLICommand
+
+
+def get_cli_commands() -> list[CLICommand]:
+    """The command group that Airflow adds to its command line."""
+    from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
+
+    return [
+        GroupCommand(
+            name="skene",
+            help="Growth loops",
+            subcommands=[
+                ActionCommand(
+                    name=name,
+                    help=line,
+                    func=partial(_run, name),
+                    args=tuple(Arg(argument.flags, **argument.options) for argument in verb(name).arguments),
+                    description=verb(name).description,
+                )
+                for name, line in VERBS.items()
+            ],
+        )
+    ]
+
+
+def _run(name: str, args: argparse.Namespace) -> None:
+    if code := run(name, args):
+        sys.exit(code)

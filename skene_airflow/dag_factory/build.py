@@ -1,0 +1,137 @@
+"""One loop as a DAG. Nothing here touches a database, the network, or an Airflow Connection or Variable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
+from airflow.sdk.configuration import conf
+
+from skene_airflow.dag_factory.docs import describe
+from skene_airflow.message.template import compile_blueprint
+from skene_airflow.operators.evaluate import EvaluateOperator
+from skene_airflow.operators.loop_ref import LoopRef
+from skene_airflow.operators.report import ReportOperator
+from skene_airflow.operators.segment import SegmentOperator
+from skene_airflow.operators.send import SendOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from skene_airflow.loop.schema import Loop, Recovery, Step
+
+GRACE = timedelta(minutes=2)
+"""How much longer than the condition's own timeout the task may live: staging ends first, and in its own words."""
+
+RUN_TYPES_WITHOUT_BACKFILL = (
+    "manual",
+    "scheduled",
+    "operator_triggered",
+    "asset_triggered",
+    "asset_materialization",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What only Python can say of a DAG: objects that no YAML names."""
+
+    default_args: Mapping[str, Any] = field(default_factory=dict)
+    on_failure_callback: Callable[..., Any] | None = None
+    on_success_callback: Callable[..., Any] | None = None
+
+
+def build_dag(loop: Loop, extras: Extras | None = None) -> DAG:
+    """The DAG of a loop, checked as Airflow will check it.
+
+    Raises LoopError for faults in its templates, and Airflow's own errors (such as AirflowTimetableInvalid).
+    """
+    extras = extras or Extras()
+    version = loop_version(loop)
+    dag = DAG(
+        dag_id=loop.id,
+        description=loop.opinion,
+        doc_md=describe(loop, version),
+        schedule=schedule(loop),
+        catchup=False,
+        max_active_runs=1,
+        tags=sorted({"skene", loop.type, *loop.tags}),
+        default_args=task_defaults(loop, extras),
+        params={"mode": mode_param()},
+        allowed_run_types=RUN_TYPES_WITHOUT_BACKFILL if loop.backfill == "forbid" else None,
+        on_failure_callback=extras.on_failure_callback,
+        on_success_callback=extras.on_success_callback,
+    )
+    add_tasks(dag, LoopRef(loop, loop.steps[0], version))
+    dag.validate()
+    dag.check_cycle()
+    return dag
+
+
+def loop_version(loop: Loop) -> str:
+    """Twelve hexadecimal digits that change with any edit of the YAML, its inherited defaults or a template."""
+    blueprints = [compile_blueprint(loop, step).sha256 for step in loop.steps]
+    return sha256("\n".join([loop.version, *blueprints]).encode()).hexdigest()[:12]
+
+
+def add_tasks(dag: DAG, ref: LoopRef) -> None:
+    """Put the tasks of one step into the DAG: evaluate → segment → send, once for each shard → report."""
+    limit = execution_timeout(ref.step)
+    evaluate = EvaluateOperator(task_id="evaluate", dag=dag, loop=ref, execution_timeout=limit)
+    segment = SegmentOperator(task_id="segment", dag=dag, loop=ref)
+    send = SendOperator.partial(task_id="send", dag=dag, loop=ref).expand(shard=segment.output)
+    report = ReportOperator(task_id="report", dag=dag, loop=ref, trigger_rule="all_done")
+    evaluate >> segment >> send >> report
+
+
+def schedule(loop: Loop) -> CronTriggerTimetable | list[Asset] | None:
+    """When Airflow starts the loop: its first step's trigger."""
+    trigger = loop.steps[0].trigger
+    if trigger.type == "schedule":
+        zone = trigger.timezone or conf.get("core", "default_timezone")
+        return CronTriggerTimetable(trigger.cron, timezone=_system_zone() if zone == "system" else zone)
+    if trigger.type == "asset":
+        return [Asset(name) for name in trigger.assets]
+    return None
+
+
+def execution_timeout(step: Step) -> timedelta | None:
+    """A little above the condition's own timeout; Postgres keeps that one, or the query would outlive its task."""
+    return step.condition.timeout + GRACE if step.condition else None
+
+
+def task_defaults(loop: Loop, extras: Extras) -> dict[str, Any]:
+    """The default arguments of the loop's tasks; what the loop itself says wins."""
+    owner = {"owner": loop.owner} if loop.owner else {}
+    return {**extras.default_args, **owner, **retries(loop.recovery)}
+
+
+def retries(recovery: Recovery) -> dict[str, Any]:
+    """Airflow's words for `recovery`."""
+    return {
+        "retries": recovery.retries,
+        "retry_delay": recovery.retry_delay,
+        "retry_exponential_backoff": 2.0 if recovery.backoff == "exponential" else 0,
+        "max_retry_delay": recovery.max_retry_delay,
+    }
+
+
+def mode_param() -> Param:
+    """The choice in Airflow's trigger form."""
+    return Param(
+        "auto",
+        type="string",
+        enum=["auto", "shadow", "live"],
+        title="Mode",
+        description="auto: scheduled runs do what the loop says, runs by hand are shadow runs; "
+        "shadow: decide and record, send nothing; live: send.",
+    )
+
+
+def _system_zone() -> str:
+    import pendulum
+
+    return pendulum.local_timezone().name

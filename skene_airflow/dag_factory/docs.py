@@ -1,0 +1,81 @@
+"""A loop in words, for the DAG's documentation in the Airflow UI."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from skene_airflow.errors import LoopError
+    from skene_airflow.loop.schema import Loop, Step
+
+_UNITS = ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "m"), (timedelta(seconds=1), "s"))
+
+
+def describe(loop: Loop, version: str) -> str:
+    """Markdown: the opinion, then when, who, what, how often and where from, then the YAML as it stands."""
+    facts = "\n".join(f"- **{name}**: {text}" for name, text in _facts(loop))
+    return f"{loop.opinion}\n\n{facts}\n\n`{loop.file}`, version `{version}`:\n\n{_fenced(loop.text, 'yaml')}\n"
+
+
+def describe_faults(stem: str, error: LoopError) -> str:
+    """Markdown for the DAG that stands in for a broken loop file."""
+    faults = _fenced("\n".join(str(fault) for fault in error.faults), "text")
+    return f"**The loop `{stem}` is broken and sends nothing until its file is mended.**\n\n{faults}\n"
+
+
+def _facts(loop: Loop) -> Iterator[tuple[str, str]]:
+    step = loop.steps[0]
+    yield "When", _when(step)
+    yield "Who", _who(loop, step)
+    yield "What", _what(loop, step)
+    yield "How often", _how_often(loop)
+    yield "Not later than", f"{duration(loop.expires_after)} after the planned time"
+    yield "Runs by hand", "decide and record only, unless started with mode `live`"
+    if loop.mode != "live":
+        yield "Mode", f"`{loop.mode}`: nothing is sent"
+
+
+def _when(step: Step) -> str:
+    trigger = step.trigger
+    if trigger.type == "schedule":
+        return f"`{trigger.cron}` ({trigger.timezone or 'the installation’s time zone'})"
+    if trigger.type == "asset":
+        return "after an update of " + " and ".join(f"`{name}`" for name in trigger.assets)
+    return "only when somebody, or another DAG, starts it"
+
+
+def _who(loop: Loop, step: Step) -> str:
+    limit = f" (at most {duration(step.condition.timeout)})" if step.condition else ""
+    source, key = loop.connections.source, loop.user.key
+    return f"the rows of the condition{limit}, read from `{source}`; people are told apart by `{key}`"
+
+
+def _what(loop: Loop, step: Step) -> str:
+    return f"email `{step.action.template}` through `{loop.email_connection(step)}`"
+
+
+def _how_often(loop: Loop) -> str:
+    entry = loop.entry
+    if entry.each_run:
+        return "once a run"
+    per = f"once for each value of {', '.join(f'`{name}`' for name in entry.per)}" if entry.per else ""
+    every = f"at most every {duration(entry.every)}" if entry.every else ""
+    return ", ".join(part for part in (per, every) if part) or "once a person"
+
+
+def duration(span: timedelta) -> str:
+    """A duration as loop files write it: `90m`, `7d`."""
+    for unit, letter in _UNITS:
+        if span and span % unit == timedelta(0):
+            return f"{span // unit}{letter}"
+    return f"{span.total_seconds():g}s"
+
+
+def _fenced(text: str, language: str) -> str:
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"

@@ -1,0 +1,106 @@
+"""What the four operators share: a Job made of Airflow's facts, and errors that Airflow understands.
+
+The stages are imported when a task runs: every parse of a DAG file imports the operators, and pays for them.
+"""
+
+from __future__ import annotations
+
+import functools
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from skene_airflow.errors import AccountError, ConfError, LoopError, SettingsError
+from skene_airflow.hooks.connections import open_channel
+from skene_airflow.hooks.settings import DEFAULT_LEDGER, airflow_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from airflow.sdk import Context
+
+    from skene_airflow.channels import Channel
+    from skene_airflow.operators.loop_ref import LoopRef
+    from skene_airflow.stages.job import Job, RunFacts
+
+Result = TypeVar("Result")
+
+FINAL = (AccountError, ConfError, LoopError, SettingsError)
+"""Errors that only a person can mend: another try of the task would end the same way."""
+
+
+class LoopOperator(BaseOperator):
+    """A task of one step of a loop. Nothing of it is templated, so nothing of a person is ever rendered."""
+
+    template_fields: Sequence[str] = ()
+    ui_color: ClassVar[str] = "#eef4ff"
+
+    def __init__(self, *, loop: LoopRef, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.loop = loop
+
+    @contextmanager
+    def job(self, context: Context) -> Iterator[Job]:
+        """What the stages need to know; connections are opened when they are needed. Raises SettingsError."""
+        from skene_airflow.hooks.postgres import postgres
+        from skene_airflow.ledger import Ledger
+        from skene_airflow.stages.job import Job
+
+        settings = airflow_settings()
+        ledger = Ledger(postgres(settings.ledger_conn_id or DEFAULT_LEDGER), settings.schema)
+        job = Job(
+            loop=self.loop.loop,
+            step=self.loop.step,
+            run=run_facts(context),
+            settings=settings,
+            source=postgres(self.loop.loop.connections.source),
+            ledger=ledger,
+        )
+        try:
+            yield job
+        finally:
+            ledger.close()
+
+    def channel(self) -> Channel:
+        """How the step's mail leaves; nothing is opened yet. Raises SettingsError."""
+        return open_channel(self.loop.loop.email_connection(self.loop.step))
+
+
+def run_facts(context: Context) -> RunFacts:
+    """Airflow's facts about the run. A run that was started without a logical date counts from ``run_after``."""
+    from skene_airflow.stages.job import RunFacts
+
+    run: Any = context["dag_run"]
+    as_of: datetime = run.logical_date or run.run_after
+    conf: Mapping[str, object] = run.conf or {}
+    return RunFacts(
+        run_id=run.run_id, run_type=str(getattr(run.run_type, "value", run.run_type)), as_of=as_of, conf=conf
+    )
+
+
+def plain_errors(execute: Callable[[Any, Context], Result]) -> Callable[[Any, Context], Result]:
+    """Let a task fail in words that hold nothing of the data, and at once where another try is of no use."""
+
+    @functools.wraps(execute)
+    def wrapper(self: Any, context: Context) -> Result:
+        import psycopg
+
+        try:
+            return execute(self, context)
+        except FINAL as error:
+            raise AirflowFailException(str(error)) from None
+        except psycopg.Error as error:
+            words = database_words(error)
+        # Raised out here, so that the driver's error is not even its context: message and DETAIL quote rows.
+        raise AirflowException(words)
+
+    return wrapper
+
+
+def database_words(error: Exception) -> str:
+    """The one line about a database error that may reach a log: our own words and the SQLSTATE."""
+    state = getattr(error, "sqlstate", None) or "none"
+    return f"the database refused a statement: SQLSTATE {state} ({type(error).__name__})"

@@ -1,0 +1,54 @@
+"""The task `report`: counts what happened, and fails if an upstream task failed or the run does not add up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from skene_airflow.errors import RunDoesNotAddUp
+from skene_airflow.nouns import Verdict
+from skene_airflow.operators.base import LoopOperator, plain_errors
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_FAILED = frozenset({"failed", "upstream_failed", "removed"})
+
+
+class ReportOperator(LoopOperator):
+    """What happened. XCom gets counts; with nobody in the audience the task ends skipped."""
+
+    @plain_errors
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Write the run's counts, whatever became of the tasks before."""
+        from skene_airflow.stages.report import report
+
+        states = self.states_before(context)
+        failed = sorted(name for name, state in states.items() if state in _FAILED)
+        try:
+            with self.job(context) as job:
+                outcome = report(job, failed)
+        except RunDoesNotAddUp as error:
+            # The tasks before have used up their own tries: nothing would change while this one waits.
+            raise AirflowFailException(str(error)) if failed else error from None
+        if not outcome.verdicts.get(Verdict.SEND) and states.get(f"{self.group}send") == "skipped":
+            message = "nobody was in the audience"
+            raise AirflowSkipException(message)
+        return dict(outcome.counts())
+
+    @property
+    def group(self) -> str:
+        """The prefix of the step's task ids: empty, or the task group and a dot."""
+        return self.task_id.removesuffix("report")
+
+    def states_before(self, context: Context) -> dict[str, str]:
+        """The states of the tasks before this one in its run; each shard by itself (`send_2`)."""
+        ti: Any = context["ti"]
+        states = ti.get_task_states(dag_id=self.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+        before = self.get_flat_relative_ids(upstream=True)
+        return {
+            name: str(getattr(state, "value", state))
+            for name, state in states.items()
+            if name in before or name.rpartition("_")[0] in before
+        }

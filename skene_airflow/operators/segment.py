@@ -1,0 +1,24 @@
+"""The task `segment`: judges every candidate and cuts the audience into shards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skene_airflow.operators.base import LoopOperator, plain_errors
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class SegmentOperator(LoopOperator):
+    """May we, and what to whom? XCom gets the numbers of the shards to send; none, and `send` is skipped."""
+
+    @plain_errors
+    def execute(self, context: Context) -> list[int]:
+        """Decide the audience of the run."""
+        from skene_airflow.stages.segment import segment
+
+        with self.job(context) as job, self.channel() as channel:
+            segmented = segment(job, channel)
+        context["ti"].xcom_push(key="counts", value=segmented.counts())
+        return list(segmented.shards)
