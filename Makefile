@@ -8,7 +8,7 @@ STAMP := $(VENV)/.skene-setup
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo airflow test lint unit constraints lowest clean
+.PHONY: help setup demo.ui test lint unit constraints lowest clean
 
 help:
 	@echo "make demo     run the reference loop against a real PostgreSQL and open the mails"
@@ -17,6 +17,7 @@ help:
 	@echo "make clean    stop the demo's database and remove everything these commands made"
 
 setup: $(STAMP)
+	@:
 
 # A virtual environment that somebody made by hand in .venv is used, and kept.
 $(STAMP): setup.cfg constraints.txt pyproject.toml
@@ -33,7 +34,7 @@ demo: $(STAMP)
 	@$(BIN)/python -m demo.run
 
 airflow: $(STAMP)
-	@$(BIN)/python -m demo.airflow
+	@$(BIN)/python -m demo.ui
 
 test: lint unit
 

@@ -38,6 +38,11 @@ def start() -> None:
         conn.execute("SELECT pg_reload_conf()")
 
 
+def running() -> bool:
+    """Whether the server runs."""
+    return _process() is not None
+
+
 def dsn(database: str = SHOP) -> str:
     """The connection string of a database of the running server."""
     lines = (POSTGRES / "postmaster.pid").read_text(encoding="utf-8").splitlines()
@@ -74,10 +79,18 @@ def create(database: str) -> None:
 
 def stop() -> None:
     """End the server; does nothing when it does not run."""
-    with suppress(FileNotFoundError, psutil.NoSuchProcess, psutil.TimeoutExpired):
+    process = _process()
+    if process is not None:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+
+
+def _process() -> psutil.Process | None:
+    try:
         pid = int((POSTGRES / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
         process = psutil.Process(pid)
         # The number may have been given to somebody else after a crash.
-        if "postgres" in process.name():
-            process.send_signal(signal.SIGINT)
-            process.wait(30)
+        return process if str(POSTGRES) in process.cmdline() else None
+    except (FileNotFoundError, psutil.NoSuchProcess):
+        return None
