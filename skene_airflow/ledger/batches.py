@@ -1,0 +1,168 @@
+"""How a batch is leased, frozen and settled. The body is frozen and the lease committed before the network call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from skene_airflow.ledger.runs import one
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+    from uuid import UUID
+
+    from skene_airflow.ledger.ledger import Cursor, Ledger
+    from skene_airflow.nouns import Mode, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What one sender may lease: the open batches of one step and mode that one channel can send."""
+
+    loop_id: str
+    step_id: str
+    mode: Mode
+    shard: int
+    provider: str
+    window: timedelta | None
+    given_up: tuple[int, ...] = ()
+
+    def facts(self) -> dict[str, object]:
+        """The lane as parameters of a statement."""
+        return {
+            "loop_id": self.loop_id,
+            "step_id": self.step_id,
+            "mode": self.mode,
+            "shard": self.shard,
+            "provider": self.provider,
+            "window": self.window,
+            "given_up": list(self.given_up),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """An open batch, locked until the transaction ends, before anybody leased it."""
+
+    batch_id: int
+    run_no: int
+    body: bytes | None
+    member_ids: Sequence[int] | None
+    attempts: int
+    in_doubt: bool
+    late: bool
+    outside_window: bool | None
+    stale: bool | None
+    columns: Mapping[str, str]
+
+    @property
+    def must_freeze(self) -> bool:
+        """Never frozen, or thawed: parked without doubt for too long for its body to be trusted."""
+        return self.body is None or (not self.in_doubt and bool(self.stale or self.outside_window))
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to send one frozen batch until the lease ends (two minutes)."""
+
+    batch_id: int
+    token: UUID
+    idem_key: str
+    body: bytes
+    member_ids: tuple[int, ...]
+    in_doubt: bool
+
+
+Member = dict[str, Any]
+
+
+def pick(ledger: Ledger, cur: Cursor, lane: Lane) -> Picked | None:
+    """Lock the next batch this lane may send; None if there is none now."""
+    cur.execute(ledger.sql("batches", "pick"), lane.facts())
+    row = cur.fetchone()
+    return Picked(**row) if row else None
+
+
+def members(ledger: Ledger, cur: Cursor, picked: Picked, recheck: str, params: Mapping[str, object]) -> list[Member]:
+    """The batch's people; ``recheck`` is the SQL expression that says why somebody must leave, or NULL."""
+    text = ledger.sql("batches", "members").replace("/* recheck */", recheck)
+    cur.execute(text, {**params, "run_no": picked.run_no, "batch_id": picked.batch_id})
+    return cur.fetchall()
+
+
+def leave(ledger: Ledger, cur: Cursor, status: Status, gone: Mapping[int, str]) -> None:
+    """Take people out of a batch before it is frozen: ``gone`` maps delivery ids to reasons."""
+    if gone:
+        facts = {"status": status, "ids": list(gone), "reasons": list(gone.values())}
+        cur.execute(ledger.sql("batches", "leave"), facts)
+
+
+def close(ledger: Ledger, cur: Cursor, picked: Picked, error_class: str | None = None) -> None:
+    """End a batch that nobody is left in."""
+    cur.execute(ledger.sql("batches", "close"), {"batch_id": picked.batch_id, "error_class": error_class})
+
+
+def lease(
+    ledger: Ledger, cur: Cursor, picked: Picked, body: bytes | None = None, member_ids: Sequence[int] | None = None
+) -> Lease:
+    """Lease the batch with the body it has, or with a new ``body`` (a batch that had one before gets a new key)."""
+    facts = {
+        "batch_id": picked.batch_id,
+        "in_doubt": picked.in_doubt,
+        "body": body,
+        "member_ids": list(member_ids) if member_ids is not None else None,
+        "thaw": body is not None and picked.body is not None,
+    }
+    cur.execute(ledger.sql("batches", "lease"), facts)
+    row = one(cur)
+    return Lease(
+        picked.batch_id,
+        row["lease_token"],
+        row["idem_key"],
+        bytes(row["body"]),
+        tuple(row["member_ids"]),
+        picked.in_doubt,
+    )
+
+
+def settle_sent(ledger: Ledger, held: Lease, message_ids: Sequence[str | None]) -> int:
+    """The provider took every message of the batch. Returns the rows that became `sent` (0: the lease was lost)."""
+    facts = {"ids": list(held.member_ids), "message_ids": list(message_ids)}
+    return _settle(ledger, held, "settle_sent", facts)
+
+
+def settle_all(ledger: Ledger, held: Lease, status: Status, error_class: str, detail: str = "") -> int:
+    """Every row ends as ``status``: failed (a definite no) or uncertain (nobody can know)."""
+    return _settle(ledger, held, "settle_all", {"status": status, "error_class": error_class, "detail": detail or None})
+
+
+def release(ledger: Ledger, held: Lease, seconds: float, in_doubt: bool, error_class: str) -> int:
+    """Give the lease back: the same frozen batch again after ``seconds``."""
+    return _settle(ledger, held, "release", {"seconds": seconds, "in_doubt": in_doubt, "error_class": error_class})
+
+
+def recut(ledger: Ledger, held: Lease, error_class: str) -> int:
+    """Cut the batch into two halves with keys of their own, so that one bad row ends up alone."""
+    middle = len(held.member_ids) // 2
+    halves = {"first": list(held.member_ids[:middle]), "second": list(held.member_ids[middle:])}
+    return _settle(ledger, held, "recut", {**halves, "error_class": error_class})
+
+
+def _settle(ledger: Ledger, held: Lease, name: str, facts: dict[str, object]) -> int:
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("batches", name), {**facts, "batch_id": held.batch_id, "lease_token": held.token})
+        return cur.rowcount
+
+
+def pending(ledger: Ledger, lane: Lane) -> tuple[int, float]:
+    """(batches this lane still waits for, seconds until the first may be picked); (0, 0.0) when all is done."""
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("batches", "pending"), lane.facts())
+        row = one(cur)
+    return int(row["batches"]), max(0.0, float(row["seconds"] or 0.0))
+
+
+def doubt(ledger: Ledger, cur: Cursor, picked: Picked) -> None:
+    """End a batch whose outcome nobody can know any more: its rows are `uncertain`."""
+    cur.execute(ledger.sql("batches", "doubt"), {"batch_id": picked.batch_id})

@@ -1,0 +1,131 @@
+-- How mail leaves: every UPDATE names the state it expects and the lease it holds; all times are the database's.
+
+-- name: pick
+-- The next batch that may be sent: one whose outcome is in doubt first, then this shard's own, then any other.
+SELECT b.batch_id, b.run_no, b.body, b.member_ids, b.attempts, b.in_doubt OR b.status = 'sending' AS in_doubt,
+       b.expires_at < clock_timestamp() AS late,
+       b.first_post_at < clock_timestamp() - %(window)s::interval AS outside_window,
+       b.frozen_at < clock_timestamp() - interval '15 minutes' AS stale,
+       r.columns
+FROM {schema}.batches b JOIN {schema}.runs r USING (run_no)
+WHERE b.loop_id = %(loop_id)s AND b.step_id = %(step_id)s AND b.mode = %(mode)s AND b.provider = %(provider)s
+  AND b.status <> 'done' AND (b.status = 'open' OR b.lease_until < clock_timestamp())
+  AND (b.next_at IS NULL OR b.next_at <= clock_timestamp()) AND b.batch_id <> ALL (%(given_up)s)
+ORDER BY b.status = 'sending' DESC, b.in_doubt DESC, b.shard = %(shard)s DESC, b.batch_id
+LIMIT 1 FOR UPDATE OF b SKIP LOCKED;
+
+-- name: pending
+-- How long until something may be picked again: NULL when nothing is left for this shard to do or to wait for.
+SELECT extract(epoch FROM min(coalesce(greatest(b.next_at, b.lease_until), clock_timestamp()))
+               - clock_timestamp())::float AS seconds,
+       count(*) AS batches
+FROM {schema}.batches b
+WHERE b.loop_id = %(loop_id)s AND b.step_id = %(step_id)s AND b.mode = %(mode)s AND b.provider = %(provider)s
+  AND b.status <> 'done' AND b.batch_id <> ALL (%(given_up)s)
+  AND (b.shard = %(shard)s OR b.lease_until IS NULL);
+
+-- name: open_batches
+SELECT count(*) AS batches FROM {schema}.batches
+WHERE loop_id = %(loop_id)s AND step_id = %(step_id)s AND mode = %(mode)s AND status <> 'done';
+
+-- name: members
+-- Who is in the batch, and (recheck) why somebody must leave it before it is frozen.
+SELECT f.delivery_id, f.user_key, f.entry_key, f.address, f.timezone, f.locale, f.segment, f.variant, f.vars,
+       f.template_no, /* recheck */ AS reason
+FROM {schema}.deliveries f
+WHERE f.run_no = %(run_no)s AND f.batch_id = %(batch_id)s AND f.status = 'queued'
+ORDER BY f.pos;
+
+-- name: leave
+-- People who may not be mailed after all give their entry back.
+UPDATE {schema}.deliveries d SET status = %(status)s, reason = x.reason, settled_at = clock_timestamp()
+FROM unnest(%(ids)s::bigint[], %(reasons)s::text[]) AS x (delivery_id, reason)
+WHERE d.delivery_id = x.delivery_id AND d.status = 'queued';
+
+-- name: lease
+-- The frozen body and the lease are committed before the network call. A thawed batch gets a new key.
+UPDATE {schema}.batches
+SET status = 'sending', lease_token = gen_random_uuid(), lease_until = clock_timestamp() + interval '2 minutes',
+    attempts = attempts + 1, in_doubt = %(in_doubt)s, next_at = NULL,
+    body = coalesce(%(body)s::bytea, body), body_sha256 = coalesce(sha256(%(body)s::bytea), body_sha256),
+    member_ids = coalesce(%(member_ids)s::bigint[], member_ids),
+    frozen_at = CASE WHEN %(body)s::bytea IS NULL THEN frozen_at ELSE clock_timestamp() END,
+    idem_key = CASE WHEN %(thaw)s THEN 'sk/' || loop_id || '/' || step_id || '/' || gen_random_uuid() ELSE idem_key END,
+    first_post_at = CASE WHEN %(thaw)s THEN clock_timestamp() ELSE coalesce(first_post_at, clock_timestamp()) END
+WHERE batch_id = %(batch_id)s
+RETURNING lease_token, idem_key, body, member_ids;
+
+-- name: close
+-- A batch that nobody is left in.
+UPDATE {schema}.batches
+SET status = 'done', settled_at = clock_timestamp(), body = NULL, lease_token = NULL, lease_until = NULL,
+    error_class = %(error_class)s
+WHERE batch_id = %(batch_id)s AND status <> 'done';
+
+-- name: settle_sent
+-- The provider took them: ids by position. A lost lease changes nothing; whoever holds it now settles.
+WITH mine AS (
+    UPDATE {schema}.batches
+    SET status = 'done', settled_at = clock_timestamp(), body = NULL, lease_token = NULL, lease_until = NULL,
+        in_doubt = false, error_class = NULL
+    WHERE batch_id = %(batch_id)s AND status = 'sending' AND lease_token = %(lease_token)s
+    RETURNING batch_id, run_no
+)
+UPDATE {schema}.deliveries d
+SET status = 'sent', sent_at = clock_timestamp(), settled_at = clock_timestamp(), provider_message_id = x.message_id
+FROM mine, unnest(%(ids)s::bigint[], %(message_ids)s::text[]) AS x (delivery_id, message_id)
+WHERE d.delivery_id = x.delivery_id AND d.run_no = mine.run_no AND d.batch_id = mine.batch_id AND d.status = 'queued';
+
+-- name: settle_all
+-- Every row of the batch ends the same way: failed (a definite no) or uncertain (nobody can know).
+WITH mine AS (
+    UPDATE {schema}.batches
+    SET status = 'done', settled_at = clock_timestamp(), body = NULL, lease_token = NULL, lease_until = NULL,
+        error_class = %(error_class)s
+    WHERE batch_id = %(batch_id)s AND status = 'sending' AND lease_token = %(lease_token)s
+    RETURNING batch_id, run_no
+)
+UPDATE {schema}.deliveries d
+SET status = %(status)s, settled_at = clock_timestamp(), error_class = %(error_class)s, error_detail = %(detail)s
+FROM mine WHERE d.run_no = mine.run_no AND d.batch_id = mine.batch_id AND d.status = 'queued';
+
+-- name: release
+-- A definite no, or a doubt that the provider can be asked about again: the same frozen batch, later.
+UPDATE {schema}.batches
+SET status = 'open', lease_token = NULL, lease_until = NULL, in_doubt = %(in_doubt)s, error_class = %(error_class)s,
+    next_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+WHERE batch_id = %(batch_id)s AND status = 'sending' AND lease_token = %(lease_token)s;
+
+-- name: recut
+-- The provider refused the lot because of somebody in it: two halves with keys of their own, until the row is alone.
+WITH mine AS (
+    UPDATE {schema}.batches
+    SET status = 'done', settled_at = clock_timestamp(), body = NULL, lease_token = NULL, lease_until = NULL,
+        error_class = %(error_class)s
+    WHERE batch_id = %(batch_id)s AND status = 'sending' AND lease_token = %(lease_token)s
+    RETURNING *
+), halves AS (
+    INSERT INTO {schema}.batches (run_no, loop_id, step_id, mode, provider, ordinal, shard, members, expires_at,
+                                  idem_key)
+    SELECT run_no, loop_id, step_id, mode, provider, h.half, shard, cardinality(h.ids), expires_at,
+           'sk/' || loop_id || '/' || step_id || '/' || gen_random_uuid()
+    FROM mine, (VALUES (0, %(first)s::bigint[]), (1, %(second)s::bigint[])) AS h (half, ids)
+    RETURNING batch_id, ordinal
+)
+UPDATE {schema}.deliveries d SET batch_id = h.batch_id
+FROM halves h JOIN (SELECT 0 AS half, unnest(%(first)s::bigint[]) AS delivery_id
+                    UNION ALL SELECT 1, unnest(%(second)s::bigint[])) x ON x.half = h.ordinal
+WHERE d.delivery_id = x.delivery_id AND d.status = 'queued';
+
+-- name: doubt
+-- A lease ran out (or the provider's window closed) with a call in doubt that cannot be asked about again.
+WITH mine AS (
+    UPDATE {schema}.batches
+    SET status = 'done', settled_at = clock_timestamp(), body = NULL, lease_token = NULL, lease_until = NULL,
+        in_doubt = true, error_class = 'outcome_unknown'
+    WHERE batch_id = %(batch_id)s AND status <> 'done'
+    RETURNING batch_id, run_no
+)
+UPDATE {schema}.deliveries d
+SET status = 'uncertain', settled_at = clock_timestamp(), error_class = 'outcome_unknown'
+FROM mine WHERE d.run_no = mine.run_no AND d.batch_id = mine.batch_id AND d.status = 'queued';

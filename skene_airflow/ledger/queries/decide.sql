@@ -1,0 +1,63 @@
+-- The claim: one statement that judges, claims, cuts batches, records and counts. Its first part, judged, is the
+-- audience's decision; a shadow run has the same first and last parts and no claim between them.
+
+-- name: claim
+-- batch_size members make a batch; an entry given back (expired, cancelled) is taken over, and the run that had it
+-- keeps the outcome in its decision. Whoever lost a race reads as already_entered.
+WITH judged AS MATERIALIZED (
+/* decision */
+), sends AS (
+    SELECT j.*, (row_number() OVER (ORDER BY j.n) - 1) / %(batch_size)s AS ordinal
+    FROM judged j WHERE j.verdict = 'send'
+), cut AS (
+    INSERT INTO {schema}.batches (run_no, loop_id, step_id, mode, provider, ordinal, shard, members, expires_at,
+                                  idem_key)
+    SELECT %(run_no)s, %(loop_id)s, %(step_id)s, %(mode)s, %(provider)s, ordinal, ordinal %% %(shards)s, count(*),
+           %(expires_at)s, 'sk/' || %(loop_id)s || '/' || %(step_id)s || '/' || gen_random_uuid()
+    FROM sends GROUP BY ordinal ORDER BY ordinal
+    RETURNING batch_id, ordinal
+), taken AS (
+    UPDATE {schema}.decisions c SET outcome = d.status
+    FROM judged j JOIN {schema}.deliveries d
+      ON d.loop_id = %(loop_id)s AND d.step_id = %(step_id)s AND d.user_key = j.user_key AND d.entry_key = j.entry_key
+    WHERE j.verdict <> 'skip' AND d.status IN ('expired', 'cancelled')
+      AND c.run_no = d.run_no AND c.user_key = d.user_key AND c.entry_key = d.entry_key AND c.verdict <> 'skip'
+), claimed AS (
+    INSERT INTO {schema}.deliveries AS d (loop_id, step_id, user_key, entry_key, run_no, mode, segment, variant,
+                                          status, template_no, batch_id, pos, address, address_hmac, timezone, locale,
+                                          vars)
+    SELECT %(loop_id)s, %(step_id)s, s.user_key, s.entry_key, %(run_no)s, %(mode)s, s.segment, s.variant,
+           'queued', %(template_no)s, c.batch_id, s.n, s.address, s.address_hmac, s.timezone, s.locale, s.vars
+    FROM sends s JOIN cut c USING (ordinal)
+    UNION ALL
+    SELECT %(loop_id)s, %(step_id)s, j.user_key, j.entry_key, %(run_no)s, %(mode)s, j.segment, j.variant,
+           'held_out', NULL, NULL, j.n, NULL, j.address_hmac, NULL, NULL, NULL
+    FROM judged j WHERE j.verdict = 'hold_out'
+    ON CONFLICT (loop_id, step_id, user_key, entry_key) DO UPDATE
+    SET run_no = excluded.run_no, mode = excluded.mode, segment = excluded.segment, variant = excluded.variant,
+        status = excluded.status, reason = NULL, template_no = excluded.template_no, batch_id = excluded.batch_id,
+        pos = excluded.pos, address = excluded.address, address_hmac = excluded.address_hmac,
+        timezone = excluded.timezone, locale = excluded.locale, vars = excluded.vars, error_class = NULL,
+        error_detail = NULL, queued_at = clock_timestamp(), settled_at = NULL
+    WHERE d.status IN ('expired', 'cancelled')
+    RETURNING d.user_key, d.entry_key
+), final AS (
+    SELECT j.n, j.user_key, j.entry_key, j.segment, j.variant,
+           CASE WHEN j.verdict <> 'skip' AND c.user_key IS NULL THEN 'skip' ELSE j.verdict END AS verdict,
+           CASE WHEN j.verdict <> 'skip' AND c.user_key IS NULL THEN 'already_entered' ELSE j.reason END AS reason
+    FROM judged j LEFT JOIN claimed c ON c.user_key = j.user_key AND c.entry_key = j.entry_key
+),
+
+-- name: shadow
+WITH final AS MATERIALIZED (
+/* decision */
+),
+
+-- name: record
+-- already_entered, not_due and quiet_hours are counted, not listed: they would repeat everybody at every run.
+listed AS (
+    INSERT INTO {schema}.decisions (run_no, n, user_key, entry_key, verdict, reason, segment, variant)
+    SELECT %(run_no)s, n, user_key, entry_key, verdict, reason, segment, variant FROM final
+    WHERE reason IS NULL OR reason NOT IN ('already_entered', 'not_due', 'quiet_hours')
+)
+SELECT verdict, reason, count(*) AS rows FROM final GROUP BY verdict, reason;

@@ -1,0 +1,51 @@
+-- What a run is, what it staged, what it decided.
+
+-- name: begin
+-- One row for each step of a run, whoever comes first; the row lock makes a second copy of the task wait.
+INSERT INTO {schema}.runs (loop_id, step_id, run_id, run_type, mode, as_of, expires_at, loop_version)
+VALUES (%(loop_id)s, %(step_id)s, %(run_id)s, %(run_type)s, %(mode)s, %(as_of)s, %(expires_at)s, %(loop_version)s)
+ON CONFLICT (loop_id, step_id, run_id) DO NOTHING;
+
+-- name: get_locked
+SELECT * FROM {schema}.runs
+WHERE loop_id = %(loop_id)s AND step_id = %(step_id)s AND run_id = %(run_id)s FOR UPDATE;
+
+-- name: get
+SELECT * FROM {schema}.runs WHERE loop_id = %(loop_id)s AND step_id = %(step_id)s AND run_id = %(run_id)s;
+
+-- name: keep_template
+-- The same text is kept once; DO UPDATE so that RETURNING answers for an old row as well.
+INSERT INTO {schema}.templates (sha256, content) VALUES (%(sha256)s, %(content)s)
+ON CONFLICT (sha256) DO UPDATE SET sha256 = excluded.sha256
+RETURNING template_no;
+
+-- name: template
+SELECT content FROM {schema}.templates WHERE template_no = %(template_no)s;
+
+-- name: staged
+-- A run that waited for another copy keeps the mode it was first given. candidates counts rows until they are judged.
+UPDATE {schema}.runs
+SET staged_at = clock_timestamp(), candidates = %(rows)s, columns = %(columns)s, template_no = %(template_no)s,
+    mode = %(mode)s, as_of = %(as_of)s, expires_at = %(expires_at)s, loop_version = %(loop_version)s
+WHERE run_no = %(run_no)s
+RETURNING *;
+
+-- name: step_lock
+-- One claim of a step at a time, so that two runs never race over the same people in opposite order.
+SELECT pg_advisory_xact_lock(hashtextextended('skene ' || %(loop_id)s || ' ' || %(step_id)s, 0));
+
+-- name: decided
+UPDATE {schema}.runs
+SET decided_at = clock_timestamp(), duplicate_rows = candidates - %(candidates)s, candidates = %(candidates)s,
+    verdicts = %(verdicts)s
+WHERE run_no = %(run_no)s
+RETURNING *;
+
+-- name: finished
+UPDATE {schema}.runs SET finished_at = clock_timestamp() WHERE run_no = %(run_no)s;
+
+-- name: statuses
+SELECT statuses FROM {schema}.runs_v WHERE run_no = %(run_no)s;
+
+-- name: address_key
+SELECT value FROM {schema}.meta WHERE key = 'address_key';

@@ -1,0 +1,166 @@
+"""What a run is, what it staged and what it decided: each committed once, and kept whatever is retried or cleared."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from skene_airflow.nouns import Mode, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from skene_airflow.ledger.ledger import Cursor, Ledger
+
+STAGE_COLUMNS = ("n", "user_key", "entry_key", "address", "timezone", "locale", "vars")
+
+
+@dataclass(frozen=True, slots=True)
+class RunHeader:
+    """What a run says of itself before it stages its audience."""
+
+    loop_id: str
+    step_id: str
+    run_id: str
+    run_type: str
+    mode: Mode
+    as_of: datetime
+    expires_at: datetime
+    loop_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A row of ``runs``: ``staged`` and ``decided`` say how far it came; counts are None until then."""
+
+    run_no: int
+    loop_id: str
+    step_id: str
+    run_id: str
+    mode: Mode
+    as_of: datetime
+    expires_at: datetime
+    template_no: int | None
+    columns: Mapping[str, str]
+    candidates: int | None
+    duplicate_rows: int | None
+    verdicts: Mapping[str, Any] | None
+    staged: bool
+    decided: bool
+
+    @property
+    def stage_table(self) -> str:
+        """The table that holds the run's rows between `evaluate` and `segment`."""
+        return f"stage_{self.run_no}"
+
+    def count(self, verdict: Verdict) -> int:
+        """How many candidates got this verdict (skips: over all reasons)."""
+        value = (self.verdicts or {}).get(verdict, 0)
+        return sum(value.values()) if isinstance(value, dict) else int(value)
+
+
+def as_run(row: Mapping[str, Any]) -> Run:
+    names = (
+        "run_no",
+        "loop_id",
+        "step_id",
+        "run_id",
+        "as_of",
+        "expires_at",
+        "template_no",
+        "columns",
+        "candidates",
+        "duplicate_rows",
+        "verdicts",
+    )
+    facts = {name: row[name] for name in names}
+    return Run(
+        mode=Mode(row["mode"]), staged=row["staged_at"] is not None, decided=row["decided_at"] is not None, **facts
+    )
+
+
+class Stage:
+    """A run that is about to stage its audience, with its row locked until the transaction ends."""
+
+    def __init__(self, ledger: Ledger, cur: Cursor, run: Run) -> None:
+        self._ledger, self._cur, self.run = ledger, cur, run
+
+    @contextmanager
+    def rows(self) -> Iterator[psycopg.Copy]:
+        """Make the run's own stage table and take its rows in PostgreSQL's COPY text format."""
+        table = sql.Identifier(self._ledger.schema, self.run.stage_table)
+        like = sql.Identifier(self._ledger.schema, "stage")
+        self._cur.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(table, like))
+        columns = sql.SQL(", ").join(map(sql.Identifier, STAGE_COLUMNS))
+        with self._cur.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(table, columns)) as copy:
+            yield copy
+        self.copied = self._cur.rowcount
+        self._cur.execute(sql.SQL("ANALYZE {}").format(table))
+
+    def commit(self, header: RunHeader, columns: Mapping[str, str], template: tuple[str, str]) -> Run:
+        """Note what was staged; ``template`` is (sha256, content). The caller's transaction makes it final."""
+        self._cur.execute(self._ledger.sql("runs", "keep_template"), {"sha256": template[0], "content": template[1]})
+        template_no = one(self._cur)["template_no"]
+        facts = {
+            "run_no": self.run.run_no,
+            "rows": self.copied,
+            "columns": Jsonb(dict(columns)),
+            "template_no": template_no,
+            "mode": header.mode,
+            "as_of": header.as_of,
+            "expires_at": header.expires_at,
+            "loop_version": header.loop_version,
+        }
+        self._cur.execute(self._ledger.sql("runs", "staged"), facts)
+        return as_run(one(self._cur))
+
+
+def one(cur: Cursor) -> dict[str, Any]:
+    row = cur.fetchone()
+    if row is None:  # every caller names a row that exists; without it the schema is not ours
+        raise psycopg.DataError("a row of the ledger is gone")
+    return row
+
+
+@contextmanager
+def staging(ledger: Ledger, header: RunHeader) -> Iterator[Stage]:
+    """Lock the run's row (made if new): who comes second waits, and then finds ``run.staged``."""
+    key = {name: getattr(header, name) for name in RunHeader.__dataclass_fields__}
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("runs", "begin"), key)
+        cur.execute(ledger.sql("runs", "get_locked"), key)
+        yield Stage(ledger, cur, as_run(one(cur)))
+
+
+def find(ledger: Ledger, loop_id: str, step_id: str, run_id: str) -> Run | None:
+    """The run as the ledger knows it; None if its `evaluate` never began."""
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("runs", "get"), {"loop_id": loop_id, "step_id": step_id, "run_id": run_id})
+        row = cur.fetchone()
+    return as_run(row) if row else None
+
+
+def template(cur: Cursor, ledger: Ledger, template_no: int) -> str:
+    """The compiled template as it was when the audience was decided."""
+    cur.execute(ledger.sql("runs", "template"), {"template_no": template_no})
+    return str(one(cur)["content"])
+
+
+def address_key(cur: Cursor, ledger: Ledger) -> bytes:
+    """The installation's own key for the HMAC of addresses; it never changes."""
+    cur.execute(ledger.sql("runs", "address_key"))
+    return bytes(one(cur)["value"])
+
+
+def finish(ledger: Ledger, run: Run) -> dict[str, int]:
+    """Note that the run is over; return how many of its rows stand in each status."""
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("runs", "finished"), {"run_no": run.run_no})
+        cur.execute(ledger.sql("runs", "statuses"), {"run_no": run.run_no})
+        return {str(k): int(v) for k, v in one(cur)["statuses"].items()}

@@ -1,0 +1,117 @@
+"""Freeze: ask the gates once more, render, and commit the exact bytes and the lease before the first call."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from skene_airflow.audience.decision import recheck
+from skene_airflow.errors import MissingVariable
+from skene_airflow.ledger import batches, runs
+from skene_airflow.message.blueprint import Blueprint
+from skene_airflow.message.links import Signer
+from skene_airflow.message.render import InvalidAddress, Renderer, Row, Site
+from skene_airflow.message.values import revive
+from skene_airflow.nouns import Message, Mode, Reason, Status
+
+if TYPE_CHECKING:
+    from skene_airflow.channels.base import Channel
+    from skene_airflow.ledger.batches import Lane, Lease, Member, Picked
+    from skene_airflow.ledger.ledger import Cursor
+    from skene_airflow.stages.job import Job
+
+log = logging.getLogger(__name__)
+
+
+class Freezer:
+    """Finds the next batch for a sender and makes it ready to be sent. ``left_out`` counts people who had to leave."""
+
+    def __init__(self, job: Job, channel: Channel) -> None:
+        self._job, self._ledger, self._channel = job, job.ledger, channel
+        settings = job.settings
+        signer = Signer(settings.secret_keys) if settings.secret_keys else None
+        self._site = Site(settings.base_url, settings.postal_address, signer, channel.from_email or settings.from_email)
+        self._renderers: dict[int, Renderer] = {}
+        self._recheck = recheck(self._ledger.schema)
+        self.left_out = 0
+
+    def next(self, lane: Lane) -> Lease | None:
+        """Lease the next batch of the lane, frozen; None when none may be picked now."""
+        while True:
+            with self._ledger.transaction() as cur:
+                picked = batches.pick(self._ledger, cur, lane)
+                if picked is None:
+                    return None
+                held = self._prepare(cur, picked, lane)
+            if held is not None:
+                return held
+
+    def _prepare(self, cur: Cursor, picked: Picked, lane: Lane) -> Lease | None:
+        if picked.in_doubt and (lane.window is None or picked.outside_window):
+            self._give_up(cur, picked)
+            return None
+        if not picked.must_freeze and not (picked.late and not picked.in_doubt):
+            return batches.lease(self._ledger, cur, picked)
+        people = self._people(cur, picked)
+        if picked.late:
+            self._leave(cur, Status.EXPIRED, {p["delivery_id"]: Reason.EXPIRED for p in people})
+            people = []
+        messages = self._render(cur, picked, people, lane.mode)
+        if not messages:
+            batches.close(self._ledger, cur, picked)
+            return None
+        body = self._channel.freeze(messages)
+        return batches.lease(self._ledger, cur, picked, body, [m.delivery_id for m in messages])
+
+    def _give_up(self, cur: Cursor, picked: Picked) -> None:
+        """Nobody can be asked any more whether this batch went out: it stands there for a person to see."""
+        batches.doubt(self._ledger, cur, picked)
+        log.warning(
+            "send: the outcome of a batch of %s is unknown and cannot be asked for; it reads as uncertain",
+            len(picked.member_ids or ()),
+        )
+
+    def _people(self, cur: Cursor, picked: Picked) -> list[Member]:
+        loop = self._job.loop
+        rules = {"topic": loop.topic, "transactional": loop.class_ == "transactional"}
+        people = batches.members(self._ledger, cur, picked, self._recheck, rules)
+        self._leave(cur, Status.CANCELLED, {p["delivery_id"]: p["reason"] for p in people if p["reason"]})
+        return [p for p in people if not p["reason"]]
+
+    def _leave(self, cur: Cursor, status: Status, gone: dict[int, str]) -> None:
+        batches.leave(self._ledger, cur, status, gone)
+        self.left_out += len(gone)
+
+    def _render(self, cur: Cursor, picked: Picked, people: list[Member], mode: Mode) -> list[Message]:
+        messages, gone = [], {}
+        for person in people:
+            try:
+                messages.append(self._renderer(cur, person["template_no"]).render(self._row(picked, person, mode)))
+            except MissingVariable:
+                gone[person["delivery_id"]] = Reason.MISSING_VARIABLE.value
+            except InvalidAddress:
+                gone[person["delivery_id"]] = Reason.INVALID_ADDRESS.value
+        self._leave(cur, Status.CANCELLED, gone)
+        return messages
+
+    def _renderer(self, cur: Cursor, template_no: int) -> Renderer:
+        if template_no not in self._renderers:
+            source = runs.template(cur, self._ledger, template_no)
+            self._renderers[template_no] = Renderer(Blueprint.from_json(source), self._site)
+        return self._renderers[template_no]
+
+    def _row(self, picked: Picked, person: Member, mode: Mode) -> Row:
+        address = self._job.settings.redirect_to if mode is Mode.REDIRECT else person["address"]
+        return Row(
+            delivery_id=person["delivery_id"],
+            loop_id=self._job.loop.id,
+            step_id=self._job.step.id,
+            user_key=person["user_key"],
+            entry_key=person["entry_key"],
+            address=address,
+            user=revive(person["vars"] or {}, picked.columns),
+            timezone=person["timezone"],
+            locale=person["locale"],
+            segment=person["segment"],
+            variant=person["variant"],
+        )

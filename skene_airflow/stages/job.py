@@ -1,0 +1,55 @@
+"""What every stage is given: the loop and step, the run's facts, the settings, and the two databases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from skene_airflow.errors import SkeneError
+from skene_airflow.ledger import Ledger, runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    import psycopg
+
+    from skene_airflow.ledger.runs import Run
+    from skene_airflow.loop.schema import Loop, Step
+    from skene_airflow.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the orchestrator says of the run: Airflow's run id and type, its moment, its conf, its default zone."""
+
+    run_id: str
+    run_type: str
+    as_of: datetime
+    conf: Mapping[str, object] = field(default_factory=dict)
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One step of one run. ``source`` opens connections to the app's database."""
+
+    loop: Loop
+    step: Step
+    run: RunFacts
+    settings: Settings
+    source: Callable[[], psycopg.Connection[Any]]
+    ledger: Ledger
+
+    @property
+    def timezone(self) -> str:
+        """The zone of the condition's session: the trigger's, else the deployment's default."""
+        zone = getattr(self.step.trigger, "timezone", None)
+        return zone if zone and zone != "user" else self.run.timezone
+
+    def recorded(self) -> Run:
+        """The run as the ledger knows it. Raises SkeneError if `evaluate` never staged it."""
+        run = runs.find(self.ledger, self.loop.id, self.step.id, self.run.run_id)
+        if run is None or not run.staged:
+            raise SkeneError("This run has staged no audience: clear the task `evaluate` and what follows it.")
+        return run

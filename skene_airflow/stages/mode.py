@@ -1,0 +1,60 @@
+"""Which mode a run has: the table in the docs, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skene_airflow.errors import ConfError
+from skene_airflow.loop.durations import parse_duration
+from skene_airflow.nouns import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+OBEDIENT = frozenset({"scheduled", "asset_triggered", "operator_triggered"})
+"""Run types that do what the loop's `mode` says; every other one is a shadow run unless its conf says live."""
+
+_KEYS = ("mode", "expires_after", "release", "rekey")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a run's conf asks for. ``mode`` is None for `auto`."""
+
+    mode: Mode | None = None
+    expires_after: timedelta | None = None
+
+
+def read_conf(conf: Mapping[str, object]) -> Asked:
+    """Read a run's conf. Raises ConfError for an unknown key or value: a typo must never send mail."""
+    unknown = sorted(set(conf) - set(_KEYS))
+    if unknown:
+        raise ConfError(f"conf has the unknown key {unknown[0]!r}; a loop knows: {', '.join(_KEYS)}.")
+    for key in ("release", "rekey"):
+        if conf.get(key):
+            raise ConfError(f"conf key {key!r} is not supported yet; trigger the run without it.")
+    mode = conf.get("mode", "auto")
+    if mode not in {"auto", "shadow", "live"}:
+        raise ConfError(f"conf says mode {mode!r}; write auto, shadow or live.")
+    late = conf.get("expires_after")
+    try:
+        span = parse_duration(late) if isinstance(late, str) else None
+    except ValueError as error:
+        raise ConfError(f"conf says expires_after {late!r}: {error}.") from None
+    if late is not None and span is None:
+        raise ConfError(f'conf says expires_after {late!r}; write a duration in quotes, such as "30d".')
+    return Asked(None if mode == "auto" else Mode(str(mode)), span)
+
+
+def run_mode(run_type: str, asked: Asked, loop_mode: str, max_mode: Mode) -> Mode:
+    """The mode of a run that is about to stage its audience."""
+    wanted = asked.mode or (Mode(loop_mode) if run_type in OBEDIENT else Mode.SHADOW)
+    return lowered(wanted, max_mode)
+
+
+def lowered(mode: Mode, max_mode: Mode) -> Mode:
+    """``mode`` under the deployment's ceiling: live > redirect > shadow."""
+    order = [Mode.SHADOW, Mode.REDIRECT, Mode.LIVE]
+    return min(mode, max_mode, key=order.index)

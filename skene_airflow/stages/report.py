@@ -1,0 +1,92 @@
+"""Report: does the run add up, and has all its mail left? A run that cannot answer yes fails."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from skene_airflow.errors import RunDoesNotAddUp
+from skene_airflow.ledger import runs
+from skene_airflow.nouns import Mode, Status, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from skene_airflow.ledger.runs import Run
+    from skene_airflow.stages.job import Job
+
+log = logging.getLogger(__name__)
+
+OPEN = (Status.QUEUED, Status.SENDING, Status.UNCERTAIN)
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What happened in a run; safe to store anywhere."""
+
+    mode: str
+    candidates: int
+    duplicate_rows: int
+    verdicts: Mapping[str, Any]
+    statuses: Mapping[str, int]
+
+    @property
+    def nobody(self) -> bool:
+        """Nobody was in the audience: neither mail nor holdout."""
+        return not self.verdicts.get(Verdict.SEND) and not self.verdicts.get(Verdict.HOLD_OUT)
+
+    def counts(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return asdict(self)
+
+
+def report(job: Job, failed_tasks: Sequence[str] = ()) -> RunReport:
+    """Close the run. Raises RunDoesNotAddUp if a task failed, a count is off, or mail of the run is still open."""
+    run = runs.find(job.ledger, job.loop.id, job.step.id, job.run.run_id)
+    if run is None or not run.staged or not run.decided:
+        names = ", ".join(failed_tasks) or "evaluate, segment"
+        raise RunDoesNotAddUp(f"Nobody was judged in this run, because of: {names}. Nothing was sent.")
+    statuses = runs.finish(job.ledger, run)
+    _tell(run, statuses)
+    faults = [*_uneven(run, statuses), *_open(statuses)]
+    if failed_tasks:
+        faults.append(f"failed: {', '.join(failed_tasks)}")
+    if faults:
+        raise RunDoesNotAddUp(
+            f"The run is not done: {'; '.join(faults)}. Clear the failed task; nobody is mailed twice."
+        )
+    return RunReport(run.mode, run.candidates or 0, run.duplicate_rows or 0, dict(run.verdicts or {}), statuses)
+
+
+def _uneven(run: Run, statuses: Mapping[str, int]) -> list[str]:
+    faults = []
+    judged = sum(run.count(verdict) for verdict in Verdict)
+    if judged != run.candidates:
+        faults.append(f"{run.candidates} candidates, but {judged} verdicts")
+    if run.mode is Mode.SHADOW:
+        return faults
+    held = statuses.get(Status.HELD_OUT, 0)
+    if held != run.count(Verdict.HOLD_OUT):
+        faults.append(f"{run.count(Verdict.HOLD_OUT)} to hold out, but {held} held out")
+    rest = sum(n for status, n in statuses.items() if status not in {Status.HELD_OUT, Status.EXISTING})
+    if rest != run.count(Verdict.SEND):
+        faults.append(f"{run.count(Verdict.SEND)} to send, but {rest} deliveries")
+    return faults
+
+
+def _open(statuses: Mapping[str, int]) -> list[str]:
+    return [f"{statuses[status]} {status}" for status in OPEN if statuses.get(status)]
+
+
+def _tell(run: Run, statuses: Mapping[str, int]) -> None:
+    said = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())) or "no mail"
+    if run.mode is Mode.SHADOW:
+        said = f"shadow: a live run would have mailed {run.count(Verdict.SEND)}"
+    log.info(
+        "report: %s candidates (%s duplicate rows dropped), %s skipped; %s",
+        run.candidates,
+        run.duplicate_rows,
+        run.count(Verdict.SKIP),
+        said,
+    )

@@ -1,0 +1,116 @@
+"""Segment: judge the staged candidates through the gates, and claim the audience if the run is live."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from skene_airflow.audience.decision import Rules, decision
+from skene_airflow.errors import SettingsError
+from skene_airflow.ledger.claims import Cut, claiming, open_shards
+from skene_airflow.ledger.runs import Run, address_key, template
+from skene_airflow.message.blueprint import Blueprint
+from skene_airflow.nouns import Mode, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from skene_airflow.channels.base import Channel
+    from skene_airflow.settings import Settings
+    from skene_airflow.stages.job import Job
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Segmented:
+    """What `segment` decided; safe to store anywhere. ``shards`` is what `send` is mapped over."""
+
+    mode: str
+    candidates: int
+    duplicate_rows: int
+    verdicts: Mapping[str, Any]
+    shards: list[int]
+
+    def counts(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return asdict(self)
+
+
+def segment(job: Job, channel: Channel) -> Segmented:
+    """Judge and claim. Judged once: a retry or Clear finds the committed decision. Raises SettingsError before the
+    first claim if the mail could not lawfully or technically be sent."""
+    run = job.recorded()
+    if not run.decided:
+        run = _decide(job, run, channel)
+    shards = open_shards(job.ledger, run)
+    _tell(run)
+    return Segmented(run.mode, run.candidates or 0, run.duplicate_rows or 0, dict(run.verdicts or {}), shards)
+
+
+def _decide(job: Job, run: Run, channel: Channel) -> Run:
+    cut = None
+    if run.mode is not Mode.SHADOW:
+        refuse_unready(job, run.mode, channel)
+        cut = Cut(channel.name, channel.batch_size)
+    with claiming(job.ledger, run) as claim:
+        if claim.run.decided:
+            return claim.run
+        blueprint = Blueprint.from_json(template(claim.cur, job.ledger, claim.run.template_no or 0))
+        rules = Rules(
+            loop_id=run.loop_id,
+            step_id=run.step_id,
+            topic=job.loop.topic,
+            mode=run.mode,
+            transactional=job.loop.class_ == "transactional",
+            expires_at=run.expires_at,
+            address_key=address_key(claim.cur, job.ledger),
+            required=blueprint.required,
+            types=run.columns,
+        )
+        return claim.commit(decision(job.ledger.schema, run.stage_table), rules.params(), cut)
+
+
+def refuse_unready(job: Job, mode: Mode, channel: Channel) -> None:
+    """Raise SettingsError if this step's mail may not leave: who it is from, and how people say no, must be set."""
+    settings = job.settings
+    if mode is Mode.REDIRECT and not settings.redirect_to:
+        raise SettingsError(
+            "[skene] max_mode is redirect, but redirect_to is empty; set it to the address that gets all mail."
+        )
+    if not (job.step.action.from_ or channel.from_email or settings.from_email):
+        raise SettingsError(
+            "No From address: write `from:` in the loop's action, `from_email` in the email connection's extra, "
+            "or [skene] from_email."
+        )
+    if channel.local or job.loop.class_ == "transactional":
+        return
+    missing = [name for name, value in _unsubscribing(settings).items() if not value]
+    if missing:
+        raise SettingsError(
+            f"Marketing mail needs a way to say no, and a postal address: set [skene] {', '.join(missing)} "
+            f"(environment: AIRFLOW__SKENE__{missing[0].upper()})."
+        )
+
+
+def _unsubscribing(settings: Settings) -> dict[str, object]:
+    return {
+        "base_url": settings.base_url,
+        "postal_address": settings.postal_address,
+        "secret_key": settings.secret_keys,
+    }
+
+
+def _tell(run: Run) -> None:
+    skips = dict((run.verdicts or {}).get(Verdict.SKIP, {}))
+    why = ", ".join(f"{reason} {count}" for reason, count in sorted(skips.items(), key=lambda item: -item[1]))
+    would = "would get mail (shadow: nobody does)" if run.mode is Mode.SHADOW else "claimed to get mail"
+    log.info(
+        "segment: %s candidates, %s %s, %s skipped%s",
+        run.candidates,
+        run.count(Verdict.SEND),
+        would,
+        run.count(Verdict.SKIP),
+        f" ({why})" if why else "",
+    )

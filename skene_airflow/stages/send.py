@@ -1,0 +1,170 @@
+"""Send: lease, freeze, call, settle, until nothing is left for this shard to do or to wait for."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from skene_airflow.errors import AccountError, SendInterrupted
+from skene_airflow.ledger import batches
+from skene_airflow.ledger.batches import Lane, Lease
+from skene_airflow.nouns import Answer, Mode, SendResult, Status
+from skene_airflow.stages.freeze import Freezer
+from skene_airflow.stages.mode import lowered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skene_airflow.channels.base import Channel
+    from skene_airflow.stages.job import Job
+
+log = logging.getLogger(__name__)
+
+TRIES = 4
+"""Calls for one batch within one task try; after that Airflow's own retry goes on."""
+PATIENCE = 600.0
+"""Seconds without any batch settled after which the task gives way to Airflow's retry."""
+
+
+@dataclass(slots=True)
+class Sent:
+    """What one shard did; safe to store anywhere."""
+
+    sent: int = 0
+    failed: int = 0
+    uncertain: int = 0
+    left_out: int = 0
+    calls: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+
+    def counts(self) -> dict[str, object]:
+        """The same as plain data."""
+        return asdict(self)
+
+
+class Sender:
+    """One shard's sender. ``sleep`` and ``clock`` (seconds) are there for tests."""
+
+    def __init__(
+        self,
+        job: Job,
+        shard: int,
+        channel: Channel,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger, self._channel, self._job = job.ledger, channel, job
+        self._shard, self._sleep, self._clock = shard, sleep, clock
+        self._freezer = Freezer(job, channel)
+        self._tries: Counter[int] = Counter()
+        self.done = Sent()
+
+    def run(self) -> Sent:
+        """Send whatever the run's step and mode have open. Raises AccountError or SendInterrupted."""
+        run = self._job.recorded()
+        if lowered(run.mode, self._job.settings.max_mode) is not run.mode or run.mode is Mode.SHADOW:
+            log.info("send: [skene] max_mode is %s, so no %s batch is sent", self._job.settings.max_mode, run.mode)
+            return self.done
+        progress = self._clock()
+        while True:
+            lane = self._lane(run.mode)
+            held = self._freezer.next(lane)
+            if held is not None:
+                progress = self._clock() if self._call(held) else progress
+                continue
+            count, seconds = batches.pending(self._ledger, lane)
+            if not count:
+                break
+            if self._clock() - progress > PATIENCE:
+                raise SendInterrupted(
+                    f"{count} batches made no progress for {PATIENCE:.0f} seconds; the next try goes on."
+                )
+            self._sleep(min(seconds, 5.0) + 0.05)
+        self.done.left_out = self._freezer.left_out
+        self._close()
+        return self.done
+
+    def _lane(self, mode: Mode) -> Lane:
+        given_up = tuple(batch for batch, tries in self._tries.items() if tries >= TRIES)
+        return Lane(
+            self._job.loop.id, self._job.step.id, mode, self._shard, self._channel.name, self._channel.window, given_up
+        )
+
+    def _call(self, held: Lease) -> bool:
+        """Make one provider call and settle what it said; True if the batch is settled."""
+        result = self._channel.send(held.body, held.idem_key)
+        self.done.calls += 1
+        if result.error:
+            self.done.errors[result.error] = self.done.errors.get(result.error, 0) + 1
+        return self._settle(held, result)
+
+    def _settle(self, held: Lease, result: SendResult) -> bool:
+        doubt = held.in_doubt
+        match result.answer:
+            case Answer.ACCEPTED:
+                self.done.sent += batches.settle_sent(self._ledger, held, result.message_ids)
+            case Answer.BAD_LOT:
+                self._refused(held, result)
+            case Answer.MISMATCH:
+                self.done.uncertain += batches.settle_all(
+                    self._ledger, held, Status.UNCERTAIN, result.error, result.detail
+                )
+            case Answer.DOUBT if self._channel.window is None:
+                self.done.uncertain += batches.settle_all(
+                    self._ledger, held, Status.UNCERTAIN, result.error, result.detail
+                )
+            case Answer.ACCOUNT:
+                batches.release(self._ledger, held, 0.0, doubt, result.error)
+                raise AccountError(
+                    f"The email provider refuses this account ({result.error}): {result.detail} "
+                    "Everybody not mailed yet is still queued; mend it, then clear this task."
+                )
+            case Answer.LATER | Answer.DOUBT | Answer.BUSY:
+                self._later(held, result, doubt or result.answer is not Answer.LATER)
+                return False
+        return True
+
+    def _refused(self, held: Lease, result: SendResult) -> None:
+        if len(held.member_ids) == 1:
+            self.done.failed += batches.settle_all(self._ledger, held, Status.FAILED, result.error, result.detail)
+            return
+        log.warning(
+            "send: the provider refuses somebody in a batch of %s (%s); cutting it in two",
+            len(held.member_ids),
+            result.error,
+        )
+        batches.recut(self._ledger, held, result.error)
+
+    def _later(self, held: Lease, result: SendResult, in_doubt: bool) -> None:
+        asked = result.retry_after
+        if asked is None:
+            self._tries[held.batch_id] += 1
+            asked = 2.0 ** (self._tries[held.batch_id] - 1)
+        # Airflow gives all mapped tasks the same jitter; ours differs, so that shards do not call at one moment.
+        batches.release(self._ledger, held, asked * random.uniform(1.0, 1.3), in_doubt, result.error)
+
+    def _close(self) -> None:
+        errors = ", ".join(f"{name} {count}" for name, count in sorted(self.done.errors.items()))
+        log.info(
+            "send: %s sent, %s failed, %s uncertain, %s left out before sending, %s calls%s",
+            self.done.sent,
+            self.done.failed,
+            self.done.uncertain,
+            self.done.left_out,
+            self.done.calls,
+            f" (errors: {errors})" if errors else "",
+        )
+        given_up = sum(tries >= TRIES for tries in self._tries.values())
+        if given_up:
+            raise SendInterrupted(
+                f"{given_up} batches could not be settled in this try ({errors}); the next try goes on."
+            )
+
+
+def send(job: Job, shard: int, channel: Channel) -> Sent:
+    """Send what is open in the run's step and mode, this shard's batches first."""
+    return Sender(job, shard, channel).run()
