@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(name: str, args: argparse.Namespace) -> int:
     """Run the verb ``name``; an error that a person can mend becomes a message on stderr and an exit code."""
     try:
-        return verb(name).run(args)
+        return verb_named(name).run(args)
     except LoopError as error:
         print(error, file=sys.stderr)
         return FINDINGS
@@ -44,7 +44,7 @@ def run(name: str, args: argparse.Namespace) -> int:
         return TROUBLE
 
 
-def verb(name: str) -> Verb:
+def verb_named(name: str) -> Verb:
     """The module of a verb."""
     module: Verb = importlib.import_module(f"skene_airflow.cli.{name}").VERB
     return module
@@ -56,7 +56,7 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
     for name, line in VERBS.items():
         sub = verbs.add_parser(name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter)
         if name == chosen:
-            this = verb(name)
+            this = verb_named(name)
             sub.description = this.description
             sub.epilog = this.epilog
             for argument in this.arguments:

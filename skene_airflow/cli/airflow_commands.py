@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from skene_airflow.cli import VERBS, run, verb
+from skene_airflow.cli import VERBS, run, verb_named
 
 if TYPE_CHECKING:
     import argparse
@@ -18,6 +18,8 @@ def get_cli_commands() -> list[CLICommand]:
     """The command group that Airflow adds to its command line."""
     from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
+    arg: Any = Arg  # Airflow left it without types
+
     return [
         GroupCommand(
             name="skene",
@@ -27,8 +29,8 @@ def get_cli_commands() -> list[CLICommand]:
                     name=name,
                     help=line,
                     func=partial(_run, name),
-                    args=tuple(Arg(argument.flags, **argument.options) for argument in verb(name).arguments),
-                    description=verb(name).description,
+                    args=tuple(arg(argument.flags, **argument.options) for argument in verb_named(name).arguments),
+                    description=verb_named(name).description,
                 )
                 for name, line in VERBS.items()
             ],

@@ -8,9 +8,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
-from airflow.sdk.configuration import conf
 
 from skene_airflow.dag_factory.docs import describe
+from skene_airflow.hooks.settings import default_timezone
+from skene_airflow.hooks.settings import default_timezone
+from skene_airflow.loop.schema import AssetTrigger, ScheduleTrigger
 from skene_airflow.message.template import compile_blueprint
 from skene_airflow.operators.evaluate import EvaluateOperator
 from skene_airflow.operators.loop_ref import LoopRef
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 GRACE = timedelta(minutes=2)
 """How much longer than the condition's own timeout the task may live: staging ends first, and in its own words."""
 
-RUN_TYPES_WITHOUT_BACKFILL = (
+RUN_TYPES_WITHOUT_BACKFILL: Any = (
     "manual",
     "scheduled",
     "operator_triggered",
@@ -66,7 +68,7 @@ def build_dag(loop: Loop, extras: Extras | None = None) -> DAG:
         on_success_callback=extras.on_success_callback,
     )
     add_tasks(dag, LoopRef(loop, loop.steps[0], version))
-    dag.validate()
+    dag.validate()  # type: ignore[no-untyped-call] # Airflow left it without types
     dag.check_cycle()
     return dag
 
@@ -90,11 +92,10 @@ def add_tasks(dag: DAG, ref: LoopRef) -> None:
 def schedule(loop: Loop) -> CronTriggerTimetable | list[Asset] | None:
     """When Airflow starts the loop: its first step's trigger."""
     trigger = loop.steps[0].trigger
-    if trigger.type == "schedule":
-        zone = trigger.timezone or conf.get("core", "default_timezone")
-        return CronTriggerTimetable(trigger.cron, timezone=_system_zone() if zone == "system" else zone)
-    if trigger.type == "asset":
-        return [Asset(name) for name in trigger.assets]
+    if isinstance(trigger, ScheduleTrigger):
+        return CronTriggerTimetable(trigger.cron, timezone=trigger.timezone or default_timezone())
+    if isinstance(trigger, AssetTrigger):
+        return [Asset(name) for name in ([trigger.asset] if isinstance(trigger.asset, str) else trigger.asset)]
     return None
 
 
@@ -129,9 +130,3 @@ def mode_param() -> Param:
         description="auto: scheduled runs do what the loop says, runs by hand are shadow runs; "
         "shadow: decide and record, send nothing; live: send.",
     )
-
-
-def _system_zone() -> str:
-    import pendulum
-
-    return pendulum.local_timezone().name

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from skene_airflow.loop.schema import AssetTrigger, EmailAction, ScheduleTrigger
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -40,10 +42,11 @@ def _facts(loop: Loop) -> Iterator[tuple[str, str]]:
 
 def _when(step: Step) -> str:
     trigger = step.trigger
-    if trigger.type == "schedule":
+    if isinstance(trigger, ScheduleTrigger):
         return f"`{trigger.cron}` ({trigger.timezone or 'the installation’s time zone'})"
-    if trigger.type == "asset":
-        return "after an update of " + " and ".join(f"`{name}`" for name in trigger.assets)
+    if isinstance(trigger, AssetTrigger):
+        names = [trigger.asset] if isinstance(trigger.asset, str) else trigger.asset
+        return "after an update of " + " and ".join(f"`{name}`" for name in names)
     return "only when somebody, or another DAG, starts it"
 
 
@@ -54,7 +57,9 @@ def _who(loop: Loop, step: Step) -> str:
 
 
 def _what(loop: Loop, step: Step) -> str:
-    return f"email `{step.action.template}` through `{loop.email_connection(step)}`"
+    if isinstance(step.action, EmailAction):
+        return f"email `{step.action.template}` through `{loop.email_connection(step)}`"
+    return "a message in the app"
 
 
 def _how_often(loop: Loop) -> str:

@@ -95,7 +95,7 @@ def _build(loop: Loop, extras: Extras) -> DAG | LoopError:
     except LoopError as error:
         return error
     except Exception as error:  # noqa: BLE001 - whatever one loop does to Airflow, the others must still be published
-        words = f"Airflow refuses this loop: {error or type(error).__name__}"
+        words = f"Airflow refuses this loop: {str(error) or type(error).__name__}"
         return LoopError([Fault(loop.file, 1, 1, "", "SK900", words)])
 
 

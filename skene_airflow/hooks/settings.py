@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 DEFAULT_LEDGER = "skene_source"
 """The connection of the ledger when ``[skene] ledger_conn_id`` is empty."""
 
+DEFAULTS = Settings()
+
 _TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 
@@ -28,6 +30,18 @@ def airflow_settings() -> Settings:
     return read_settings(lambda option: str(conf.get("skene", option, fallback="") or ""))
 
 
+def default_timezone() -> str:
+    """The IANA name of Airflow's ``[core] default_timezone``: the zone of triggers that name none."""
+    from airflow.sdk.configuration import conf
+
+    name = str(conf.get("core", "default_timezone"))
+    if name != "system":
+        return name
+    import pendulum
+
+    return pendulum.local_timezone().name
+
+
 def read_settings(get: Callable[[str], str]) -> Settings:
     """Settings made of the raw option texts that ``get`` returns; an empty text means the default.
 
@@ -37,15 +51,15 @@ def read_settings(get: Callable[[str], str]) -> Settings:
     return Settings(
         loops_folder=get("loops_folder").strip(),
         ledger_conn_id=get("ledger_conn_id").strip(),
-        schema=get("schema").strip() or Settings.schema,
-        auto_migrate=_flag("auto_migrate", get("auto_migrate"), Settings.auto_migrate),
+        schema=get("schema").strip() or DEFAULTS.schema,
+        auto_migrate=_flag("auto_migrate", get("auto_migrate"), DEFAULTS.auto_migrate),
         max_mode=max_mode,
         redirect_to=_redirect_to(get("redirect_to").strip(), max_mode),
         from_email=get("from_email").strip(),
         base_url=get("base_url").strip().rstrip("/"),
         postal_address=get("postal_address").strip(),
         secret_keys=tuple(key for part in get("secret_key").split(",") if (key := part.strip())),
-        retention_days=_days("retention_days", get("retention_days"), Settings.retention_days),
+        retention_days=_days("retention_days", get("retention_days"), DEFAULTS.retention_days),
     )
 
 

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import functools
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from skene_airflow.errors import AccountError, ConfError, LoopError, SettingsError
 from skene_airflow.hooks.connections import open_channel
-from skene_airflow.hooks.settings import DEFAULT_LEDGER, airflow_settings
+from skene_airflow.hooks.settings import DEFAULT_LEDGER, airflow_settings, default_timezone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from airflow.sdk import Context
@@ -36,7 +36,7 @@ class LoopOperator(BaseOperator):
     """A task of one step of a loop. Nothing of it is templated, so nothing of a person is ever rendered."""
 
     template_fields: Sequence[str] = ()
-    ui_color: ClassVar[str] = "#eef4ff"
+    ui_color = "#eef4ff"
 
     def __init__(self, *, loop: LoopRef, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -75,9 +75,12 @@ def run_facts(context: Context) -> RunFacts:
 
     run: Any = context["dag_run"]
     as_of: datetime = run.logical_date or run.run_after
-    conf: Mapping[str, object] = run.conf or {}
     return RunFacts(
-        run_id=run.run_id, run_type=str(getattr(run.run_type, "value", run.run_type)), as_of=as_of, conf=conf
+        run_id=run.run_id,
+        run_type=str(getattr(run.run_type, "value", run.run_type)),
+        as_of=as_of,
+        conf=run.conf or {},
+        timezone=default_timezone(),
     )
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from skene_airflow.errors import RunDoesNotAddUp
-from skene_airflow.nouns import Verdict
 from skene_airflow.operators.base import LoopOperator, plain_errors
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class ReportOperator(LoopOperator):
         except RunDoesNotAddUp as error:
             # The tasks before have used up their own tries: nothing would change while this one waits.
             raise AirflowFailException(str(error)) if failed else error from None
-        if not outcome.verdicts.get(Verdict.SEND) and states.get(f"{self.group}send") == "skipped":
+        if outcome.nobody and states.get(f"{self.group}send") == "skipped":
             message = "nobody was in the audience"
             raise AirflowSkipException(message)
         return dict(outcome.counts())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from skene_airflow.nouns import Mode
 from skene_airflow.operators.base import LoopOperator, plain_errors
 
 if TYPE_CHECKING:
@@ -18,7 +20,10 @@ class SegmentOperator(LoopOperator):
         """Decide the audience of the run."""
         from skene_airflow.stages.segment import segment
 
-        with self.job(context) as job, self.channel() as channel:
-            segmented = segment(job, channel)
+        with self.job(context) as job:
+            # A shadow run calls nobody: it must also decide where no email connection exists yet.
+            shadow = job.recorded().mode is Mode.SHADOW
+            with nullcontext() if shadow else self.channel() as channel:
+                segmented = segment(job, channel)
         context["ti"].xcom_push(key="counts", value=segmented.counts())
         return list(segmented.shards)

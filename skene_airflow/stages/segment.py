@@ -38,9 +38,9 @@ class Segmented:
         return asdict(self)
 
 
-def segment(job: Job, channel: Channel) -> Segmented:
+def segment(job: Job, channel: Channel | None) -> Segmented:
     """Judge and claim. Judged once: a retry or Clear finds the committed decision. Raises SettingsError before the
-    first claim if the mail could not lawfully or technically be sent."""
+    first claim if the mail could not lawfully or technically be sent. A shadow run needs no ``channel``."""
     run = job.recorded()
     if not run.decided:
         run = _decide(job, run, channel)
@@ -49,9 +49,12 @@ def segment(job: Job, channel: Channel) -> Segmented:
     return Segmented(run.mode, run.candidates or 0, run.duplicate_rows or 0, dict(run.verdicts or {}), shards)
 
 
-def _decide(job: Job, run: Run, channel: Channel) -> Run:
+def _decide(job: Job, run: Run, channel: Channel | None) -> Run:
     cut = None
     if run.mode is not Mode.SHADOW:
+        if channel is None:
+            message = "This run sends, so its email connection must exist."
+            raise SettingsError(message)
         refuse_unready(job, run.mode, channel)
         cut = Cut(channel.name, channel.batch_size)
     with claiming(job.ledger, run) as claim:
