@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
@@ -99,3 +100,21 @@ def load(dsn: str, today: date | None = None) -> tuple[int, int]:
 def _moment(day: date, shift: timedelta) -> datetime:
     # The data set knows days, not hours. Midnight keeps "7 days ago" still for as long as the demo runs.
     return datetime.combine(day + shift, time.min, tzinfo=UTC)
+
+
+def main() -> int:
+    """``python -m demo.data DSN``: fill that database, unless it holds a shop already."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m demo.data postgresql://...")
+    with psycopg.connect(sys.argv[1]) as conn:
+        there = conn.execute("SELECT to_regclass('users') IS NOT NULL").fetchone()
+    if there and there[0]:
+        print("The shop is already there.")
+    else:
+        users, orders = load(sys.argv[1])
+        print(f"{users:,} users, {orders:,} orders.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
