@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter, ValidationError
+
 from skene_airflow.errors import ConfError
-from skene_airflow.loop.durations import parse_duration
+from skene_airflow.loop.fields import Duration
 from skene_airflow.nouns import Mode
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 OBEDIENT = frozenset({"scheduled", "asset_triggered", "operator_triggered"})
 """Run types that do what the loop's `mode` says; every other one is a shadow run unless its conf says live."""
 
+_DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
 _KEYS = ("mode", "expires_after", "release", "rekey")
 
 
@@ -36,16 +39,18 @@ def read_conf(conf: Mapping[str, object]) -> Asked:
         if conf.get(key):
             raise ConfError(f"conf key {key!r} is not supported yet; trigger the run without it.")
     mode = conf.get("mode", "auto")
-    if mode not in {"auto", "shadow", "live"}:
+    if mode not in ("auto", "shadow", "live"):
         raise ConfError(f"conf says mode {mode!r}; write auto, shadow or live.")
-    late = conf.get("expires_after")
+    return Asked(None if mode == "auto" else Mode(str(mode)), _span(conf.get("expires_after")))
+
+
+def _span(value: object) -> timedelta | None:
+    if value is None:
+        return None
     try:
-        span = parse_duration(late) if isinstance(late, str) else None
-    except ValueError as error:
-        raise ConfError(f"conf says expires_after {late!r}: {error}.") from None
-    if late is not None and span is None:
-        raise ConfError(f'conf says expires_after {late!r}; write a duration in quotes, such as "30d".')
-    return Asked(None if mode == "auto" else Mode(str(mode)), span)
+        return _DURATION.validate_python(value)
+    except ValidationError:
+        raise ConfError(f'conf says expires_after {value!r}; write a duration in quotes, such as "30d".') from None
 
 
 def run_mode(run_type: str, asked: Asked, loop_mode: str, max_mode: Mode) -> Mode:
