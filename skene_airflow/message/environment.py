@@ -1,0 +1,185 @@
+"""The two Jinja environments, sandboxed: one escapes (HTML), one does not (subject, preheader, text)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import Template, Undefined, nodes
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.exceptions import SecurityError, TemplateError
+from jinja2.runtime import Context, LoopContext
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from skene_airflow.errors import MissingVariable
+from skene_airflow.message.filters import FILTERS, GUARD_ITEMS, GUARD_LINK, TESTS, items, link
+from skene_airflow.message.limits import INTEGER_BITS, CannotRender, capped, fits
+from skene_airflow.message.printing import Missing, finish, finish_line
+
+LOOP_WORDS = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length"})
+"""What `loop` knows inside a `for`."""
+
+
+class _Generator(CodeGenerator):
+    """Writes `~` so that its result stays short."""
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802  # Jinja's name
+        self.write("environment.capped(")
+        super().visit_Concat(node, frame)
+        self.write(")")
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja with nothing in it but values, filters and tests: no calls, no methods, no globals."""
+
+    code_generator_class = _Generator
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
+    capped = staticmethod(capped)
+
+    def __init__(self, *, escape: bool) -> None:
+        super().__init__(autoescape=escape, undefined=Missing, finalize=finish if escape else finish_line)
+        self.globals.clear()
+        self.filters = {**FILTERS, GUARD_LINK: link, GUARD_ITEMS: items}
+        self.tests = dict(TESTS)
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        for walk in tree.find_all(nodes.For):
+            walk.iter = nodes.Filter(walk.iter, GUARD_ITEMS, [], [], None, None, lineno=walk.lineno)
+        return tree
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Read an item of a namespace, or what `loop` knows inside a `for`; nothing else has attributes."""
+        if isinstance(obj, dict):
+            return obj[attribute] if attribute in obj else self._absent(obj, attribute)
+        if isinstance(obj, LoopContext) and attribute in LOOP_WORDS:
+            return getattr(obj, attribute)
+        return obj if isinstance(obj, Undefined) else Missing(name=attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Read an item of a namespace or list."""
+        if isinstance(obj, Undefined):
+            return obj
+        if isinstance(obj, dict):
+            return self.getattr(obj, str(argument))
+        try:
+            return obj[argument]
+        except (LookupError, TypeError):
+            return Missing(name=f"[{argument}]" if isinstance(argument, int) else "[…]")
+
+    def is_safe_callable(self, obj: Any) -> bool:
+        """Nothing is called from a template."""
+        del obj
+        return False
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Calculate with numbers, and join short texts and lists."""
+        del context
+        for side in (left, right):
+            if isinstance(side, Undefined):
+                str(side)  # raises MissingVariable with the value's own name
+        if operator == "+":
+            return _sum(left, right)
+        if operator == "**" or not (_is_number(left) and _is_number(right)):
+            msg = f"`{operator}` with these values"
+            raise CannotRender(msg)
+        return _bounded(left * right if operator == "*" else left % right)
+
+    @staticmethod
+    def _absent(obj: dict[Any, Any], key: str) -> Any:
+        return obj.__missing__(key) if hasattr(obj, "__missing__") else Missing(name=key)
+
+
+@lru_cache(maxsize=2)
+def sandbox(*, escape: bool) -> Sandbox:
+    """Return the environment that escapes (HTML), or the one that does not."""
+    return Sandbox(escape=escape)
+
+
+class Program:
+    """One compiled source. ``run`` fills it; ``loops`` tells whether it can grow with the data."""
+
+    __slots__ = ("_loops", "_template")
+
+    def __init__(self, source: str, *, escape: bool) -> None:
+        self._template: Template = sandbox(escape=escape).from_string(source)
+        self._loops = "{%" in source
+
+    def run(self, values: dict[str, Any]) -> str:
+        """Return the filled text. Raises MissingVariable, and CannotRender for what is too much or makes no sense."""
+        try:
+            chunks = self._template.root_render_func(self._template.new_context(values, shared=True))
+            text = _collect(chunks) if self._loops else "".join(chunks)
+        except MissingVariable:
+            raise
+        except (TemplateError, SecurityError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError,
+                RecursionError, MemoryError) as error:  # fmt: skip
+            # Only the kind of error is told: its text may hold what the person's row holds.
+            raise CannotRender(type(error).__name__) from None
+        if not fits(text):
+            msg = "it is larger than 512 kB"
+            raise CannotRender(msg)
+        return text
+
+
+class Expression:
+    """One compiled expression of `personalization`; its value keeps its type."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, source: str) -> None:
+        self._call = sandbox(escape=False).compile_expression(source, undefined_to_none=False)
+
+    def run(self, values: dict[str, Any]) -> Any:
+        """Return the value. Raises like ``Program.run``."""
+        try:
+            return self._call(values)
+        except MissingVariable:
+            raise
+        except (TemplateError, SecurityError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError,
+                RecursionError, MemoryError) as error:  # fmt: skip
+            raise CannotRender(type(error).__name__) from None
+
+
+def _collect(chunks: Any) -> str:
+    found: list[str] = []
+    size = 0
+    for chunk in chunks:
+        found.append(chunk)
+        size += len(chunk)
+        if not size % 64:
+            capped_size(size)
+    capped_size(size)
+    return "".join(found)
+
+
+def capped_size(size: int) -> None:
+    """Raise CannotRender if so many characters are too many."""
+    if not fits_size(size):
+        msg = "it is larger than 512 kB"
+        raise CannotRender(msg)
+
+
+def fits_size(size: int) -> bool:
+    """Tell whether so many characters may be one part of a mail."""
+    from skene_airflow.message.limits import OUTPUT_CAP
+
+    return size <= OUTPUT_CAP
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, (str, bytes, list, tuple, dict, bool))
+
+
+def _sum(left: Any, right: Any) -> Any:
+    if isinstance(left, (str, list, tuple)) and isinstance(right, (str, list, tuple)) and len(left) + len(right) > 512 * 1024:
+        msg = "a value is too long"
+        raise CannotRender(msg)
+    return _bounded(left + right)
+
+
+def _bounded(value: Any) -> Any:
+    if isinstance(value, int) and value.bit_length() > INTEGER_BITS:
+        msg = "a number is too large"
+        raise CannotRender(msg)
+    return value

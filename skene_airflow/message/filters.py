@@ -1,0 +1,178 @@
+"""The closed list of filters and tests that templates have."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from babel import dates, numbers
+from jinja2 import Undefined, pass_context
+from jinja2 import filters as jinja_filters
+from jinja2 import tests as jinja_tests
+
+from skene_airflow.message.limits import ITEMS_CAP, OUTPUT_CAP, CannotRender
+from skene_airflow.message.links import safe_link
+from skene_airflow.message.printing import Person
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jinja2.runtime import Context
+
+PERSON = "_person"
+"""The context's key for the Person; no template can name it."""
+GUARD_LINK = "_link"
+"""The filter put around a value that begins a link; no template can name it."""
+GUARD_ITEMS = "_items"
+"""The filter put around what a `for` walks over; no template can name it."""
+
+_PLAIN = (
+    "abs", "capitalize", "count", "d", "default", "first", "float", "int", "join", "last", "length", "list", "lower",
+    "max", "min", "reverse", "round", "sort", "sum", "title", "trim", "truncate", "unique", "upper", "urlencode",
+)  # fmt: skip
+_TESTS = (
+    "defined", "undefined", "string", "number", "integer", "float", "boolean", "true", "false", "mapping", "sequence",
+    "even", "odd", "divisibleby", "in", "eq", "equalto", "==", "ne", "!=", "lt", "lessthan", "<", "le", "<=",
+    "gt", "greaterthan", ">", "ge", ">=",
+)  # fmt: skip
+
+Width = Literal["short", "medium", "long", "full"]
+
+
+@pass_context
+def print_date(context: Context, value: Any, width: str = "medium") -> str:
+    """Print a date in the person's zone and language; width short, medium, long, full or a CLDR pattern."""
+    moment = _day(value)
+    return cast("str", dates.format_date(moment, cast("Width", width), locale=_person(context).locale))
+
+
+@pass_context
+def print_datetime(context: Context, value: Any, width: str = "medium") -> str:
+    """Print a date with its time in the person's zone and language."""
+    person = _person(context)
+    moment = _moment(value, person)
+    return cast("str", dates.format_datetime(moment, cast("Width", width), tzinfo=person.zone, locale=person.locale))
+
+
+@pass_context
+def print_time(context: Context, value: Any, width: str = "short") -> str:
+    """Print the time of day in the person's zone and language."""
+    person = _person(context)
+    if isinstance(_present(value), time):
+        return cast("str", dates.format_time(value, cast("Width", width), locale=person.locale))
+    moment = _moment(value, person)
+    return cast("str", dates.format_time(moment, cast("Width", width), tzinfo=person.zone, locale=person.locale))
+
+
+@pass_context
+def print_ago(context: Context, value: Any) -> str:
+    """Print how long ago (or ahead) a moment is, in the person's language."""
+    person = _person(context)
+    now = person.now or datetime.now(UTC)
+    delta = _moment(value, person) - now
+    return dates.format_timedelta(delta, add_direction=True, locale=person.locale)
+
+
+@pass_context
+def print_number(context: Context, value: Any, digits: int | None = None) -> str:
+    """Print a number with the separators of the person's language; ``digits`` after the point if given."""
+    number = _number(value)
+    if digits is not None:
+        number = round(number, min(max(int(digits), 0), 20))
+        pattern = "#,##0." + "0" * int(digits) if digits else "#,##0"
+        return numbers.format_decimal(number, pattern, locale=_person(context).locale)
+    return numbers.format_decimal(number, locale=_person(context).locale, decimal_quantization=False)
+
+
+@pass_context
+def print_money(context: Context, value: Any, currency: str) -> str:
+    """Print an amount of a currency (`EUR`) as the person's language writes it."""
+    return numbers.format_currency(_number(value), currency, locale=_person(context).locale)
+
+
+def replace(value: Any, old: str, new: str) -> str:
+    """Replace a piece of text everywhere, as long as the result stays short enough for a mail."""
+    text, old, new = str(value), str(old), str(new)
+    if len(text) + (text.count(old) if old else len(text) + 1) * max(0, len(new) - len(old)) > OUTPUT_CAP:
+        msg = "a replaced value is too long"
+        raise CannotRender(msg)
+    return text.replace(old, new)
+
+
+def link(value: Any) -> str:
+    """Let a link through if it is https, http or mailto."""
+    text = str(value)
+    if not safe_link(text):
+        msg = "a link that is not https, http or mailto"
+        raise CannotRender(msg)
+    return text
+
+
+def items(value: Any) -> list[Any]:
+    """Return what a `for` walks over, if it is not too much."""
+    found = list(value)
+    if len(found) > ITEMS_CAP:
+        msg = "a list is too long"
+        raise CannotRender(msg)
+    return found
+
+
+def is_none(value: Any) -> bool:
+    """Tell whether a value is NULL: `is none`."""
+    return value is None or isinstance(value, Undefined)
+
+
+def _person(context: Context) -> Person:
+    return cast("Person", context.parent[PERSON])
+
+
+def _present(value: Any) -> Any:
+    if isinstance(value, Undefined):
+        str(value)  # raises MissingVariable with the value's own name
+    return value
+
+
+def _moment(value: Any, person: Person) -> datetime:
+    value = _present(value)
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=person.zone)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=person.zone)
+    msg = "a value that is no date"
+    raise CannotRender(msg)
+
+
+def _day(value: Any) -> date:
+    value = _present(value)
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, date):
+        return value
+    msg = "a value that is no date"
+    raise CannotRender(msg)
+
+
+def _number(value: Any) -> Decimal | float | int:
+    value = _present(value)
+    if isinstance(value, str):
+        value = Decimal(value)
+    if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+        return value
+    msg = "a value that is no number"
+    raise CannotRender(msg)
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    **{name: jinja_filters.FILTERS[name] for name in _PLAIN},
+    "replace": replace,
+    "date": print_date,
+    "datetime": print_datetime,
+    "time": print_time,
+    "ago": print_ago,
+    "number": print_number,
+    "money": print_money,
+}
+TESTS: dict[str, Callable[..., Any]] = {**{name: jinja_tests.TESTS[name] for name in _TESTS}, "none": is_none}

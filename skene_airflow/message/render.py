@@ -1,0 +1,155 @@
+"""One blueprint, many mails: compiled once, then filled for one recipient at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jinja2.meta import find_undeclared_variables
+
+from skene_airflow.errors import MissingVariable
+from skene_airflow.message import textpart
+from skene_airflow.message.address import SUBJECT_CAP, InvalidAddress, clean_line, one_address, one_mailbox
+from skene_airflow.message.environment import Program, sandbox
+from skene_airflow.message.filters import PERSON
+from skene_airflow.message.limits import CannotRender
+from skene_airflow.message.links import Signer, unsubscribe_url
+from skene_airflow.message.personal import Personal
+from skene_airflow.message.printing import Columns, Missing, Person, locale_of, prepare, zone_of
+from skene_airflow.nouns import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from skene_airflow.message.blueprint import Blueprint
+
+__all__ = ["CannotRender", "InvalidAddress", "MissingVariable", "Renderer", "Row", "Site"]
+
+NO_SITE = "https://base-url-is-not-set.invalid/"
+"""Stands for the unsubscribe link in mail that stays on this machine while no base_url is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a deployment puts into its mail. Empty texts mean unset."""
+
+    base_url: str = ""
+    postal_address: str = ""
+    signer: Signer | None = None
+    from_email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One delivery: who gets it, and the values of that person. ``as_of`` is what `ago` counts from."""
+
+    delivery_id: int
+    loop_id: str
+    step_id: str
+    user_key: str
+    entry_key: str
+    address: str = field(repr=False)
+    user: Mapping[str, Any] = field(repr=False)
+    timezone: str | None = None
+    locale: str | None = None
+    segment: str = "all"
+    variant: str | None = None
+    as_of: datetime | None = None
+
+
+class Renderer:
+    """Fills one blueprint. Raises InvalidAddress when made if the sender or reply address is none."""
+
+    def __init__(self, blueprint: Blueprint, site: Site) -> None:
+        self._blueprint, self._site = blueprint, site
+        sender = blueprint.sender or site.from_email
+        self._sender = one_mailbox(sender) if sender else ""
+        self._reply_to = one_mailbox(blueprint.reply_to) if blueprint.reply_to else None
+        self._subject = Program(blueprint.subject, escape=False)
+        self._html = Program(blueprint.html, escape=True)
+        self._text = Program(blueprint.text, escape=False) if blueprint.text else None
+        # Branches not taken leave gaps behind; a text without branches was tidied when it was made.
+        self._gaps = "{%" in blueprint.text
+        self._personal = Personal(blueprint.personalization, _names(blueprint))
+        self._fixed = {
+            "loop": Columns({"id": blueprint.loop_id, "topic": blueprint.topic}, "loop"),
+            "step": Columns({"id": blueprint.step_id}, "step"),
+            "_postal_address": site.postal_address,
+            "_links": bool(site.base_url and site.signer),
+        }
+
+    def render(self, row: Row) -> Message:
+        """Return the mail to one person.
+
+        Raises MissingVariable (CannotRender is one) if it cannot be made from the person's values, and
+        InvalidAddress if the address is not exactly one. Both leave everybody else alone.
+        """
+        to = one_address(row.address)
+        url = self._unsubscribe_url(row)
+        values = self._values(row, url or NO_SITE)
+        subject = clean_line(self._subject.run(values), SUBJECT_CAP)
+        if not subject:
+            msg = "the subject is empty"
+            raise CannotRender(msg)
+        html = self._html.run(values)
+        return Message(
+            delivery_id=row.delivery_id,
+            message_key=message_key(row),
+            to=to,
+            sender=self._sender,
+            subject=subject,
+            html=html,
+            text=self._plain(values, html),
+            reply_to=self._reply_to,
+            headers=_headers(url),
+            tags=_tags(row),
+        )
+
+    def _plain(self, values: dict[str, Any], html: str) -> str:
+        if self._text is None:
+            return textpart.text_of(html)
+        text = self._text.run(values)
+        return textpart.tidy(text) if self._gaps else text.rstrip() + "\n"
+
+    def _unsubscribe_url(self, row: Row) -> str:
+        if not (self._site.base_url and self._site.signer and self._blueprint.class_ == "marketing"):
+            return ""
+        return unsubscribe_url(self._site.base_url, self._site.signer.token(row.delivery_id, self._blueprint.topic))
+
+    def _values(self, row: Row, url: str) -> dict[str, Any]:
+        zone = zone_of(row.timezone, self._blueprint.timezone)
+        found = row.user
+        user = Columns(
+            {name: prepare(found.get(name), f"user.{name}", zone) for name in self._blueprint.columns}, "user"
+        )
+        values: dict[str, Any] = {"user": user, PERSON: Person(zone, locale_of(row.locale), row.as_of)}
+        values |= self._personal.fill(values)
+        values |= self._fixed
+        values["segment"] = row.segment
+        values["variant"] = row.variant if row.variant is not None else Missing(name="variant")
+        values["unsubscribe_url"] = url
+        return values
+
+
+def message_key(row: Row) -> str:
+    """Return the stable hexadecimal name of a delivery, made of what it is and never of an address."""
+    what = "|".join((row.loop_id, row.step_id, row.user_key, row.entry_key))
+    return hashlib.sha256(what.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _names(blueprint: Blueprint) -> frozenset[str]:
+    parse = sandbox(escape=False).parse
+    sources = (blueprint.subject, blueprint.html, blueprint.text)
+    return frozenset().union(*(find_undeclared_variables(parse(source)) for source in sources))
+
+
+def _headers(url: str) -> tuple[tuple[str, str], ...]:
+    if not url:
+        return ()
+    return (("List-Unsubscribe", f"<{url}>"), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
+
+
+def _tags(row: Row) -> tuple[tuple[str, str], ...]:
+    return (("sk_delivery", str(row.delivery_id)), ("sk_loop", row.loop_id), ("sk_step", row.step_id))

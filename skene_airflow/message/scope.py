@@ -1,0 +1,265 @@
+"""What a template may name, and a reader that walks its Jinja and says what it uses and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from jinja2 import nodes
+
+from skene_airflow.message.codes import Code
+from skene_airflow.message.environment import LOOP_WORDS
+from skene_airflow.message.filters import FILTERS, TESTS
+from skene_airflow.message.limits import DEPTH_CAP
+from skene_airflow.message.wording import refusal
+
+NAMESPACES: Mapping[str, frozenset[str]] = {"loop": frozenset({"id", "topic"}), "step": frozenset({"id"})}
+"""The namespaces beside `user`, and what each of them knows."""
+BUILT_IN = frozenset({"user", "loop", "step", "segment", "variant", "unsubscribe_url"})
+"""The names in scope beside the keys of `personalization`."""
+_RESCUING = frozenset({"default", "d"})
+_PLAIN_NODES = (
+    nodes.And, nodes.Or, nodes.Not, nodes.Neg, nodes.Pos, nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv,
+    nodes.Mod, nodes.Concat, nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.Keyword, nodes.Slice,
+    nodes.Compare, nodes.Operand, nodes.TemplateData,
+)  # fmt: skip
+_JOINED = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Concat, nodes.Neg, nodes.Pos)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong: the line counts from 1 within the source, ``word`` is what to point at."""
+
+    line: int
+    word: str
+    code: Code
+    message: str
+    suggestion: str = ""
+
+
+@dataclass(slots=True)
+class Uses:
+    """What a source uses: names in scope, columns of the person, and what it certainly prints."""
+
+    names: set[str] = field(default_factory=set)
+    columns: set[str] = field(default_factory=set)
+    required: set[str] = field(default_factory=set)
+    printed: set[str] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """Where the reader stands: names set so far, how many `for` deep, and whether this is certainly reached."""
+
+    local: frozenset[str] = frozenset()
+    depth: int = 0
+    certain: bool = True
+
+
+class Reader:
+    """Walks one parsed source. ``keys`` maps each personalization key to the columns its value certainly needs."""
+
+    def __init__(self, keys: Mapping[str, frozenset[str]], built_in: frozenset[str] = BUILT_IN) -> None:
+        self.keys = keys
+        self.scope = frozenset(keys) | built_in
+        self.uses = Uses()
+
+    def read(self, tree: nodes.Template) -> Uses:
+        """Return what the source uses and every problem in it."""
+        self._statements(tree.body, _Spot())
+        return self.uses
+
+    def _statements(self, body: Iterable[nodes.Node], spot: _Spot) -> _Spot:
+        for node in body:
+            if isinstance(node, nodes.Output):
+                self._output(node, spot)
+            elif isinstance(node, nodes.If):
+                self._if(node, spot)
+            elif isinstance(node, nodes.For):
+                self._for(node, spot)
+            elif isinstance(node, nodes.Assign):
+                self._value(node.node, spot)
+                spot = _Spot(spot.local | self._targets(node.target), spot.depth, spot.certain)
+            else:
+                self._refuse(node)
+        return spot
+
+    def _output(self, node: nodes.Output, spot: _Spot) -> None:
+        for child in node.nodes:
+            self._value(child, spot)
+            if spot.certain:
+                self.uses.required |= self._needs(child, spot.local)
+                if isinstance(child, nodes.Name) and child.name not in spot.local:
+                    self.uses.printed.add(child.name)
+
+    def _if(self, node: nodes.If, spot: _Spot) -> None:
+        self._value(node.test, spot)
+        inner = _Spot(spot.local, spot.depth, certain=False)
+        self._statements(node.body, inner)
+        self._statements(node.elif_, inner)
+        self._statements(node.else_, inner)
+
+    def _for(self, node: nodes.For, spot: _Spot) -> None:
+        self._value(node.iter, spot)
+        if spot.certain:
+            self.uses.required |= self._needs(node.iter, spot.local)
+        if node.recursive:
+            self._problem(node, "for", Code.REFUSED, "a recursive `for` is not part of templates")
+        if spot.depth == DEPTH_CAP:
+            self._problem(node, "for", Code.REFUSED, f"more than {DEPTH_CAP} `for` inside each other")
+        inner = _Spot(spot.local | self._targets(node.target), spot.depth + 1, certain=False)
+        if node.test is not None:
+            self._value(node.test, inner)
+        self._statements(node.body, inner)
+        self._statements(node.else_, _Spot(spot.local, spot.depth, certain=False))
+
+    def _targets(self, target: nodes.Node) -> frozenset[str]:
+        names = [target] if isinstance(target, nodes.Name) else list(target.find_all(nodes.Name))
+        if not isinstance(target, (nodes.Name, nodes.Tuple)):
+            self._refuse(target)
+        for name in names:
+            if name.name in BUILT_IN or name.name.startswith("_"):
+                self._problem(name, name.name, Code.REFUSED, f"'{name.name}' cannot be set", "choose another name")
+        return frozenset(name.name for name in names)
+
+    def _value(self, node: nodes.Node, spot: _Spot) -> None:
+        match node:
+            case nodes.Name():
+                self._name(node, spot)
+            case nodes.Getattr():
+                self._attribute(node, node.node, node.attr, spot)
+            case nodes.Getitem():
+                self._item(node, spot)
+            case nodes.Filter():
+                self._filter(node, spot)
+            case nodes.Test():
+                self._known(node, "test", TESTS, Code.UNKNOWN_TEST)
+                self._children(node, spot)
+            case nodes.CondExpr():
+                if node.expr2 is None:
+                    text = "an `if` without `else` prints nothing for some people"
+                    self._problem(node, "if", Code.MAY_BE_NOTHING, text, "add `else ''`")
+                self._children(node, spot)
+            case nodes.Const():
+                if node.value is None:
+                    text = "`none` cannot be printed or compared with"
+                    self._problem(node, "none", Code.MAY_BE_NOTHING, text, "write `is none`, or `''`")
+            case _ if isinstance(node, _PLAIN_NODES):
+                self._children(node, spot)
+            case _:
+                self._refuse(node)
+
+    def _children(self, node: nodes.Node, spot: _Spot) -> None:
+        for child in node.iter_child_nodes():
+            self._value(child, spot)
+
+    def _name(self, node: nodes.Name, spot: _Spot) -> None:
+        name = node.name
+        if name in spot.local or (name == "loop" and spot.depth):
+            return
+        if name not in self.scope or name.startswith("_"):
+            text = f"'{name}' is not in scope"
+            self._problem(node, name, Code.UNKNOWN_VARIABLE, text, self._instead(name))
+        elif name == "user":
+            self._problem(node, name, Code.NOT_STATIC, "`user` has columns, it is no value", "write `user.<column>`")
+        elif name in NAMESPACES:
+            known = " or ".join(f"`{name}.{word}`" for word in sorted(NAMESPACES[name]))
+            self._problem(node, name, Code.NOT_STATIC, f"`{name}` is no value", f"write {known}")
+        else:
+            self.uses.names.add(name)
+
+    def _attribute(self, node: nodes.Node, owner: nodes.Node, attribute: str, spot: _Spot) -> None:
+        if not isinstance(owner, nodes.Name) or owner.name in spot.local:
+            self._value(owner, spot)
+        elif owner.name == "user" and "user" in self.scope:
+            self.uses.columns.add(attribute)
+        elif owner.name == "loop" and spot.depth:
+            self._member(node, "loop", attribute, LOOP_WORDS)
+        elif owner.name in NAMESPACES and owner.name in self.scope:
+            self._member(node, owner.name, attribute, NAMESPACES[owner.name])
+        else:
+            self._value(owner, spot)
+
+    def _item(self, node: nodes.Getitem, spot: _Spot) -> None:
+        key = node.arg.value if isinstance(node.arg, nodes.Const) else None
+        if isinstance(key, str):
+            self._attribute(node, node.node, key, spot)
+            return
+        if isinstance(node.node, nodes.Name) and node.node.name == "user" and "user" not in spot.local:
+            text = "a column's name is written out, not computed"
+            self._problem(node, "user", Code.NOT_STATIC, text, "write `user.<column>`")
+        else:
+            self._value(node.node, spot)
+        self._value(node.arg, spot)
+
+    def _member(self, node: nodes.Node, owner: str, attribute: str, known: frozenset[str]) -> None:
+        if attribute not in known:
+            names = ", ".join(f"`{owner}.{word}`" for word in sorted(known))
+            self._problem(node, owner, Code.UNKNOWN_VARIABLE, f"`{owner}` has no '{attribute}'", f"it has {names}")
+
+    def _filter(self, node: nodes.Filter, spot: _Spot) -> None:
+        if node.name != "_items":
+            self._known(node, "filter", FILTERS, Code.UNKNOWN_FILTER)
+        if node.dyn_args is not None or node.dyn_kwargs is not None:
+            self._problem(node, node.name, Code.REFUSED, "`*` arguments are not part of templates", "write them out")
+        self._children(node, spot)
+
+    def _known(self, node: nodes.Filter | nodes.Test, kind: str, known: Iterable[str], code: Code) -> None:
+        if node.name not in known:
+            text, instead = refusal(kind, node.name, known)
+            self._problem(node, node.name, code, text, instead)
+
+    def _needs(self, node: nodes.Node | None, local: frozenset[str]) -> frozenset[str]:
+        """Return the columns without which printing this value certainly fails."""
+        match node:
+            case nodes.Name() if node.name not in local:
+                return self.keys.get(node.name, frozenset())
+            case nodes.Getattr(node=nodes.Name(name="user"), attr=attr) if "user" not in local:
+                return frozenset({attr})
+            case nodes.Getitem(node=nodes.Name(name="user"), arg=nodes.Const(value=str() as attr)) if (
+                "user" not in local
+            ):
+                return frozenset({attr})
+            case nodes.Getattr() | nodes.Getitem():
+                return self._needs(node.node, local)
+            case nodes.Filter() if node.name not in _RESCUING:
+                return self._needs(node.node, local)
+            case nodes.And():
+                return self._needs(node.left, local)
+            case nodes.CondExpr():
+                return self._needs(node.expr1, local) & self._needs(node.expr2, local)
+            case _ if isinstance(node, _JOINED):
+                return frozenset().union(*(self._needs(child, local) for child in node.iter_child_nodes()))
+            case _:
+                return frozenset()
+
+    def _instead(self, name: str) -> str:
+        near = get_close_matches(name, sorted(self.scope), 1)
+        if near:
+            return f"did you mean '{near[0]}'?"
+        if "user" in self.scope and name.isidentifier():
+            return f"a column of the person is `user.{name}`; other values go into the action's `personalization`"
+        return "only `user` is in scope here"
+
+    def _refuse(self, node: nodes.Node) -> None:
+        word, text, instead = _describe(node)
+        self._problem(node, word, Code.REFUSED, text, instead)
+
+    def _problem(self, node: nodes.Node, word: str, code: Code, message: str, suggestion: str = "") -> None:
+        self.uses.problems.append(Problem(node.lineno or 1, word, code, message, suggestion))
+
+
+def _describe(node: nodes.Node) -> tuple[str, str, str]:
+    if isinstance(node, nodes.Call):
+        name = node.node.name if isinstance(node.node, nodes.Name) else getattr(node.node, "attr", "(")
+        instead = "loop over a list column" if name == "range" else "use a filter: `{{ value | filter }}`"
+        return str(name), f"'{name}(…)': nothing can be called in a template", instead
+    kind = type(node).__name__.lower()
+    words = {"pow": "**", "extends": "extends", "fromimport": "from", "filterblock": "filter", "assignblock": "set"}
+    word = words.get(kind, kind)
+    later = {"include", "extends", "block", "import", "fromimport", "macro", "callblock"}
+    if kind in later:
+        return word, f"`{word}` is not supported yet", "write the text into this template"
+    return word, f"`{word}` is not part of templates", "use values, filters, `if`, `for` and `set`"

@@ -1,0 +1,225 @@
+"""The plain text of a mail, made from its HTML once: a Jinja source again, so that nothing is parsed per person."""
+
+from __future__ import annotations
+
+import re
+
+from skene_airflow.message.filters import GUARD_LINK
+from skene_airflow.message.markup import Attribute, Event, Scanner
+from skene_airflow.message.tags import Piece, literal, split
+
+_PARAGRAPHS = frozenset(
+    {"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "table", "blockquote", "pre", "section", "article", "header",
+     "footer", "main", "figure", "dl", "form", "hr"}
+)  # fmt: skip
+_LINES = frozenset({"div", "tr", "li", "dt", "dd", "address", "center", "figcaption", "tbody", "thead", "caption"})
+_CELLS = frozenset({"td", "th"})
+_SILENT = frozenset({"head", "title", "script", "style", "template", "textarea", "select", "svg", "noscript", "object"})
+_VOID = frozenset({"br", "img", "hr", "input", "meta", "link", "area", "col", "wbr", "source"})
+_SPACES = re.compile(r"[ \t\r\n\f\v]+")
+_HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
+_TRAILING = re.compile(r"[ \t]+(?=\n|\Z)")
+_WIDE = re.compile(r"(?<=\S)[ \t]{2,}")
+_TALL = re.compile(r"\n{3,}")
+_AFTER_BREAK = re.compile(r"(?<=\n) (?=\S)")
+
+
+class NotDerivable(Exception):  # noqa: N818  # an answer between two functions, never shown
+    """A link is opened in one branch and closed in another: the text is made from each mail's HTML instead."""
+
+
+def text_source(html: str) -> str:
+    """Return the Jinja source of the text part of a Jinja HTML source. Raises NotDerivable."""
+    scanner = Scanner().scan(split(html))
+    return _Writer(scanner.guarded).write(scanner.events)
+
+
+def text_of(html: str) -> str:
+    """Return the text part of finished HTML."""
+    scanner = Scanner().scan([Piece("data", html, 0)] if html else [])
+    writer = _Writer(set())
+    writer.plain = True
+    return tidy(writer.write(scanner.events))
+
+
+def tidy(text: str) -> str:
+    """Return the text without the gaps that branches not taken leave behind."""
+    text = _WIDE.sub(" ", _TRAILING.sub("", text))
+    return _TALL.sub("\n\n", _AFTER_BREAK.sub("", text)).strip() + "\n"
+
+
+class _Writer:
+    def __init__(self, guarded: set[int]) -> None:
+        self.plain = False
+        self._guarded = guarded
+        self._out: list[str] = []
+        self._breaks = 2  # line breaks that the output ends with
+        self._pending = 0
+        self._space = False
+        self._silent: list[str] = []
+        self._pre = 0
+        self._lists: list[int | None] = []
+        self._links: list[tuple[int, str, int]] = []
+        self._depth = 0
+
+    def write(self, events: list[Event]) -> str:
+        for event in events:
+            if self._silent:
+                self._skip(event)
+            elif event.kind == "text":
+                self._text(event.text)
+            elif event.kind == "start":
+                self._start(event)
+            elif event.kind == "end":
+                self._end(event.text)
+            elif event.piece is not None:
+                self._piece(event.piece)
+        if self._links:
+            raise NotDerivable
+        return "".join(self._out).rstrip() + "\n"
+
+    def _skip(self, event: Event) -> None:
+        if event.kind == "start" and event.text == self._silent[0]:
+            self._silent.append(event.text)
+        elif event.kind == "end" and event.text == self._silent[0]:
+            self._silent.pop()
+
+    def _literal(self, text: str) -> str:
+        return text if self.plain else literal(text)
+
+    def _break(self, count: int) -> None:
+        self._pending = max(self._pending, count)
+        self._space = False
+
+    def _flush(self) -> None:
+        missing = self._pending - self._breaks
+        if missing > 0:
+            self._out.append("\n" * missing)
+            self._breaks = self._pending
+        elif self._space and not self._breaks:
+            self._out.append(" ")
+        self._pending, self._space = 0, False
+
+    def _put(self, source: str) -> None:
+        self._flush()
+        self._out.append(source)
+        self._breaks = 0
+
+    def _text(self, text: str) -> None:
+        if self._pre:
+            self._put(self._literal(text))
+            return
+        words = _SPACES.sub(" ", text)
+        if words.startswith(" "):
+            self._space, words = True, words[1:]
+        trailing = words.endswith(" ")
+        words = words[:-1] if trailing else words
+        if words:
+            self._put(self._literal(words))
+        self._space = self._space or trailing
+
+    def _piece(self, piece: Piece) -> None:
+        if piece.kind == "print":
+            self._put(piece.source)
+            return
+        # The branch may be passed over, so what stands before it is finished first.
+        self._flush()
+        self._out.append(piece.source)
+        self._depth += piece.word in ("if", "for")
+        self._depth -= piece.word in ("endif", "endfor")
+
+    def _start(self, event: Event) -> None:
+        name = event.text
+        style = next((item for item in event.attributes if item.name in ("style", "hidden")), None)
+        if name in _SILENT or (style and name not in _VOID and _is_hidden(style)):
+            self._silent.append(name)
+        elif name == "br":
+            self._flush()
+            self._out.append("\n")
+            self._breaks += 1
+        elif name == "hr":
+            self._break(2)
+            self._put("----")
+            self._break(2)
+        elif name == "img":
+            self._image(event)
+        elif name == "a":
+            self._links.append((len(self._out), self._target(event), self._depth))
+        elif name == "li":
+            self._item()
+        else:
+            self._layout(name, 1)
+
+    def _layout(self, name: str, change: int) -> None:
+        if name in ("ul", "ol"):
+            nested = len(self._lists) > (change < 0)
+            self._break(1 if nested else 2)
+            if change > 0:
+                self._lists.append(0 if name == "ol" else None)
+            elif self._lists:
+                self._lists.pop()
+        elif name in _PARAGRAPHS:
+            self._break(2)
+            self._pre = max(0, self._pre + (change if name == "pre" else 0))
+        elif name in _LINES:
+            self._break(1)
+        elif name in _CELLS:
+            self._space = True
+
+    def _item(self) -> None:
+        self._break(1)
+        mark = "- "
+        if self._lists and self._lists[-1] is not None and not self._depth:
+            self._lists[-1] += 1
+            mark = f"{self._lists[-1]}. "
+        self._put("  " * (len(self._lists) - 1) + mark)
+        self._breaks = 1  # a paragraph inside an item begins beside its mark
+        self._pending = 0
+
+    def _image(self, event: Event) -> None:
+        alt = next((item for item in event.attributes if item.name == "alt"), None)
+        source = self._source(alt) if alt else ""
+        if source.strip():
+            self._put(source)
+
+    def _end(self, name: str) -> None:
+        if name == "a" and self._links:
+            self._link()
+        elif name not in _VOID:
+            self._layout(name, -1)
+
+    def _link(self) -> None:
+        begin, url, depth = self._links.pop()
+        if depth != self._depth:
+            raise NotDerivable
+        label = "".join(self._out[begin:]).strip()
+        if not url or label in (url, url.removeprefix("mailto:")):
+            return
+        pending, self._pending = self._pending, 0
+        self._space = bool(label)
+        self._put(f"<{url}>")
+        self._pending = max(self._pending, pending)
+
+    def _target(self, event: Event) -> str:
+        href = next((item for item in event.attributes if item.name == "href"), None)
+        source = self._source(href).strip() if href else ""
+        return "" if source.startswith("#") else source
+
+    def _source(self, attribute: Attribute) -> str:
+        return "".join(
+            self._literal(part) if isinstance(part, str) else guard(part, self._guarded) for part in attribute.parts
+        )
+
+
+def guard(piece: Piece, guarded: set[int]) -> str:
+    """Return a piece's source, with the link check around it if its place needs one."""
+    if piece.kind == "print" and piece.offset in guarded:
+        inside = piece.text.strip()
+        return piece.source if inside.endswith(GUARD_LINK) else f"{{{{ ({inside}) | {GUARD_LINK} }}}}"
+    return piece.source
+
+
+def _is_hidden(attribute: Attribute) -> bool:
+    if attribute.name == "hidden":
+        return True
+    return bool(_HIDDEN.search("".join(part for part in attribute.parts if isinstance(part, str))))
