@@ -11,7 +11,6 @@ from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
 
 from skene_airflow.dag_factory.docs import describe
 from skene_airflow.hooks.settings import default_timezone
-from skene_airflow.hooks.settings import default_timezone
 from skene_airflow.loop.schema import AssetTrigger, ScheduleTrigger
 from skene_airflow.message.template import compile_blueprint
 from skene_airflow.operators.evaluate import EvaluateOperator

@@ -1,0 +1,117 @@
+"""A small deployment: Airflow with a home of its own, a real Postgres, a server that behaves like Resend."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from skene_airflow.testing import ResendServer
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+AIRFLOW = str(Path(sys.executable).with_name("airflow"))
+DORMANT = tuple((n, f"person{n}@example.com", f"Surname{n}") for n in range(1, 8))
+AWAKE = (100, "awake@example.com", "Awake")
+
+
+@dataclass
+class Deployment:
+    """Folders, environment and databases of one Airflow installation; ``airflow`` runs its command."""
+
+    home: Path
+    loops: Path
+    source: str
+    resend: ResendServer
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def airflow(self, *words: str, timeout: float = 110) -> subprocess.CompletedProcess[str]:
+        """One `airflow` command; its output is kept beside its logs."""
+        done = subprocess.run(
+            [AIRFLOW, *words],
+            env=self.environment,
+            cwd=self.home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        with (self.home / "logs" / "commands.log").open("a") as log:
+            log.write(done.stdout)
+        return done
+
+    def run(self, dag_id: str, conf: dict[str, object] | None = None) -> subprocess.CompletedProcess[str]:
+        """`airflow dags test`: one manual run of a loop, in this process tree alone."""
+        return self.airflow("dags", "test", dag_id, *(["--conf", json.dumps(conf)] if conf else []))
+
+    def states(self, dag_id: str) -> dict[str, str]:
+        """The states of the tasks of the newest run, each shard by itself (`send[0]`), and of the run (`run`)."""
+        with closing(sqlite3.connect(self.home / "airflow.db")) as db:
+            newest = "SELECT run_id, state FROM dag_run WHERE dag_id = ? ORDER BY id DESC LIMIT 1"
+            run_id, state = db.execute(newest, [dag_id]).fetchone()
+            tasks = "SELECT task_id, map_index, state FROM task_instance WHERE dag_id = ? AND run_id = ?"
+            rows = db.execute(tasks, [dag_id, run_id]).fetchall()
+        return {"run": state} | {task if index < 0 else f"{task}[{index}]": state for task, index, state in rows}
+
+    def first_run(self, dag_id: str) -> str:
+        """The state of the oldest run of a loop; `no run` before there is one."""
+        with closing(sqlite3.connect(self.home / "airflow.db")) as db:
+            row = db.execute("SELECT state FROM dag_run WHERE dag_id = ? ORDER BY id LIMIT 1", [dag_id]).fetchone()
+        return str(row[0]) if row else "no run"
+
+    def ledger(self, query: str) -> list[tuple[Any, ...]]:
+        """What the ledger answers."""
+        with psycopg.connect(self.source) as conn:
+            return conn.execute(query.encode()).fetchall()
+
+    def everything_written(self) -> str:
+        """All that Airflow keeps: its whole database, every log file, and what its commands said."""
+        with closing(sqlite3.connect(self.home / "airflow.db")) as db:
+            dump = "\n".join(db.iterdump())
+        logs = [path.read_text(errors="replace") for path in (self.home / "logs").rglob("*") if path.is_file()]
+        return "\n".join([dump, *logs])
+
+    def recipients(self) -> list[str]:
+        """Who got mail, sorted, once for each mail that the server accepted."""
+        return sorted(address for mail in self.resend.accepted for address in mail["to"])
+
+
+def airflow_environment(home: Path) -> dict[str, str]:
+    """The environment of an Airflow that knows nothing of the machine's own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
+    return kept | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        "PYTHONPATH": str(REPOSITORY),
+    }
+
+
+def postgres_connection(uri: str) -> str:
+    """An Airflow connection, as JSON, to the database at ``uri``."""
+    parts = conninfo_to_dict(uri)
+    fields = {"host": "host", "login": "user", "password": "password", "port": "port", "schema": "dbname"}
+    known = {name: value for name, key in fields.items() if (value := parts.get(key))}
+    return json.dumps({"conn_type": "postgres", **known})
+
+
+def people(uri: str) -> None:
+    """A table of users: the dormant ones, and one who was here yesterday."""
+    with psycopg.connect(uri) as conn:
+        conn.execute(
+            "CREATE TABLE users (id bigint PRIMARY KEY, email text, name text, last_activity_at timestamptz,"
+            " re_engagement_sent boolean NOT NULL DEFAULT false)"
+        )
+        insert = "INSERT INTO users VALUES (%s, %s, %s, now() - %s * interval '1 day')"
+        conn.cursor().executemany(insert, [(*person, 30) for person in DORMANT] + [(*AWAKE, 1)])

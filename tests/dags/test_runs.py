@@ -1,0 +1,110 @@
+"""Whole runs of the reference loop through `airflow dags test`, watched from outside."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+import pytest
+
+from tests.dags.deployment import AWAKE, DORMANT, Deployment
+
+ADDRESSES = sorted(address for _, address, _ in DORMANT)
+LIVE: dict[str, object] = {"mode": "live"}
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def test_live_twice_everybody_once_and_nothing_personal_stays_in_airflow(deployment: Deployment) -> None:
+    first = deployment.run("re_engagement", LIVE)
+    assert first.returncode == 0, first.stdout
+    assert deployment.recipients() == ADDRESSES
+    assert deployment.states("re_engagement") == {
+        "run": "success",
+        "evaluate": "success",
+        "segment": "success",
+        "send[0]": "success",
+        "report": "success",
+    }
+
+    second = deployment.run("re_engagement", LIVE)
+    assert second.returncode == 0, second.stdout
+    assert deployment.recipients() == ADDRESSES
+    states = deployment.states("re_engagement")
+    assert (states["run"], states["send"], states["report"]) == ("success", "skipped", "skipped")
+
+    written = deployment.everything_written()
+    assert "re_engagement" in written
+    for _, address, name in (*DORMANT, AWAKE):
+        assert address not in written
+        assert name not in written
+    for secret in ("re_test_key", "not-so-secret-key-for-tests"):
+        assert secret not in written
+
+
+def test_a_manual_run_is_a_shadow_run_that_decides_the_same(deployment: Deployment) -> None:
+    del deployment.environment["AIRFLOW_CONN_RESEND_DEFAULT"]  # A shadow run calls nobody, and needs nobody to call.
+    done = deployment.run("re_engagement")
+    assert done.returncode == 0, done.stdout
+    assert deployment.recipients() == []
+    states = deployment.states("re_engagement")
+    assert (states["run"], states["send"], states["report"]) == ("success", "skipped", "success")
+    assert f"a live run would have mailed {len(DORMANT)}" in done.stdout
+    decided = deployment.ledger("SELECT mode, verdict, count(*)::int FROM skene.decisions_v GROUP BY 1, 2")
+    assert decided == [("shadow", "send", len(DORMANT))]
+
+
+def test_with_nobody_there_it_ends_skipped_and_succeeds(deployment: Deployment) -> None:
+    with psycopg.connect(deployment.source) as conn:
+        conn.execute("DELETE FROM users")
+    done = deployment.run("re_engagement", LIVE)
+    assert done.returncode == 0, done.stdout
+    states = deployment.states("re_engagement")
+    assert (states["run"], states["send"], states["report"]) == ("success", "skipped", "skipped")
+
+
+def test_a_failed_shard_fails_the_run_and_is_not_tried_in_vain(deployment: Deployment) -> None:
+    deployment.environment["AIRFLOW_CONN_RESEND_DEFAULT"] = (
+        '{"conn_type": "resend", "host": "' + deployment.resend.url + '", "password": "re_wrong_key"}'
+    )
+    done = deployment.run("re_engagement", LIVE)
+    assert done.returncode == 1
+    assert deployment.recipients() == []
+    states = deployment.states("re_engagement")
+    assert (states["run"], states["send[0]"], states["report"]) == ("failed", "failed", "failed")
+    assert "failed: send_0" in done.stdout
+
+
+def test_a_failed_condition_fails_the_run_and_says_only_the_sqlstate(deployment: Deployment) -> None:
+    loop = deployment.loops / "re_engagement.yaml"
+    text = loop.read_text().replace("retries: 3", "retries: 0")
+    loop.write_text(text.replace("re_engagement_sent = false", "name::int > 0"))
+    done = deployment.run("re_engagement", LIVE)
+    assert done.returncode == 1
+    assert deployment.recipients() == []
+    states = deployment.states("re_engagement")
+    assert {name: states[name] for name in ("run", "evaluate", "segment", "report")} == {
+        "run": "failed",
+        "evaluate": "failed",
+        "segment": "upstream_failed",
+        "report": "failed",
+    }
+    assert "22P02" in done.stdout
+    assert not re.search(r"Surname\d|person\d", deployment.everything_written())
+
+
+def test_a_missing_connection_is_named_and_not_waited_for(deployment: Deployment) -> None:
+    del deployment.environment["AIRFLOW_CONN_SKENE_SOURCE"]
+    done = deployment.run("re_engagement", LIVE)
+    assert done.returncode == 1
+    assert "AIRFLOW_CONN_SKENE_SOURCE" in done.stdout
+
+
+def test_a_broken_file_fails_visibly_and_takes_no_other_loop_down(deployment: Deployment) -> None:
+    sound = (deployment.loops / "re_engagement.yaml").read_text()
+    (deployment.loops / "win_back.yaml").write_text(sound.replace("opinion:", "opinoin:"))
+    broken = deployment.run("win_back", LIVE)
+    assert broken.returncode == 1
+    assert "loops/win_back.yaml:3:1" in broken.stdout
+    assert deployment.run("re_engagement").returncode == 0
+    assert deployment.recipients() == []
