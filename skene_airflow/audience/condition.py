@@ -74,7 +74,7 @@ def asking(conn: psycopg.Connection[Any], question: Question) -> Iterator[str]:
     try:
         with conn.transaction(), conn.cursor() as cur:
             calls = ", ".join("set_config(%s, %s, true)" for _ in local)
-            cur.execute(f"SELECT {calls}", [part for item in local.items() for part in item])  # type: ignore[arg-type]
+            cur.execute(f"SELECT {calls}", [part for item in local.items() for part in item])
             yield literals(conn, question)
     except psycopg.Error as error:
         raise refused(error.sqlstate, question, error.diag.statement_position) from None
@@ -127,7 +127,7 @@ def staging_query(bound: str, columns: Mapping[str, str], user: UserColumns, kee
         locale=column(user.locale),
         values=values,
         query=sql.SQL(bound),
-    )  # type: ignore[arg-type]
+    )
 
 
 def stream(conn: psycopg.Connection[Any], query: sql.Composed) -> Iterator[Any]:

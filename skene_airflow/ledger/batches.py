@@ -9,7 +9,7 @@ from skene_airflow.ledger.runs import one
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
     from uuid import UUID
 
     from skene_airflow.ledger.ledger import Cursor, Ledger
@@ -55,6 +55,7 @@ class Picked:
     outside_window: bool | None
     stale: bool | None
     columns: Mapping[str, str]
+    as_of: datetime
 
     @property
     def must_freeze(self) -> bool:

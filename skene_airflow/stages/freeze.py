@@ -85,8 +85,9 @@ class Freezer:
     def _render(self, cur: Cursor, picked: Picked, people: list[Member], mode: Mode) -> list[Message]:
         messages, gone = [], {}
         for person in people:
+            renderer = self._renderer(cur, person["template_no"])
             try:
-                messages.append(self._renderer(cur, person["template_no"]).render(self._row(picked, person, mode)))
+                messages.append(renderer.render(self._row(picked, person, mode)))
             except MissingVariable:
                 gone[person["delivery_id"]] = Reason.MISSING_VARIABLE.value
             except InvalidAddress:
@@ -114,4 +115,5 @@ class Freezer:
             locale=person["locale"],
             segment=person["segment"],
             variant=person["variant"],
+            as_of=picked.as_of,
         )

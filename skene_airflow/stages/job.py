@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skene_airflow.errors import SkeneError
 from skene_airflow.ledger import Ledger, runs
+from skene_airflow.loop.schema import EmailAction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,6 +47,13 @@ class Job:
         """The zone of the condition's session: the trigger's, else the deployment's default."""
         zone = getattr(self.step.trigger, "timezone", None)
         return zone if zone and zone != "user" else self.run.timezone
+
+    @property
+    def email(self) -> EmailAction:
+        """What the step sends. Raises SkeneError if it is no email."""
+        if not isinstance(self.step.action, EmailAction):
+            raise SkeneError(f"Step {self.step.id} sends no email.")
+        return self.step.action
 
     def recorded(self) -> Run:
         """The run as the ledger knows it. Raises SkeneError if `evaluate` never staged it."""

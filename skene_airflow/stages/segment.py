@@ -12,12 +12,12 @@ from skene_airflow.ledger.claims import Cut, claiming, open_shards
 from skene_airflow.ledger.runs import Run, address_key, template
 from skene_airflow.message.blueprint import Blueprint
 from skene_airflow.nouns import Mode, Verdict
+from skene_airflow.stages.checklist import refuse_unready
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from skene_airflow.channels.base import Channel
-    from skene_airflow.settings import Settings
     from skene_airflow.stages.job import Job
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def _decide(job: Job, run: Run, channel: Channel | None) -> Run:
         if channel is None:
             message = "This run sends, so its email connection must exist."
             raise SettingsError(message)
-        refuse_unready(job, run.mode, channel)
+        refuse_unready(job, run.mode, channel)  # before the first claim: nobody is held by mail that cannot leave
         cut = Cut(channel.name, channel.batch_size)
     with claiming(job.ledger, run) as claim:
         if claim.run.decided:
@@ -73,36 +73,6 @@ def _decide(job: Job, run: Run, channel: Channel | None) -> Run:
             types=run.columns,
         )
         return claim.commit(decision(job.ledger.schema, run.stage_table), rules.params(), cut)
-
-
-def refuse_unready(job: Job, mode: Mode, channel: Channel) -> None:
-    """Raise SettingsError if this step's mail may not leave: who it is from, and how people say no, must be set."""
-    settings = job.settings
-    if mode is Mode.REDIRECT and not settings.redirect_to:
-        raise SettingsError(
-            "[skene] max_mode is redirect, but redirect_to is empty; set it to the address that gets all mail."
-        )
-    if not (job.step.action.from_ or channel.from_email or settings.from_email):
-        raise SettingsError(
-            "No From address: write `from:` in the loop's action, `from_email` in the email connection's extra, "
-            "or [skene] from_email."
-        )
-    if channel.local or job.loop.class_ == "transactional":
-        return
-    missing = [name for name, value in _unsubscribing(settings).items() if not value]
-    if missing:
-        raise SettingsError(
-            f"Marketing mail needs a way to say no, and a postal address: set [skene] {', '.join(missing)} "
-            f"(environment: AIRFLOW__SKENE__{missing[0].upper()})."
-        )
-
-
-def _unsubscribing(settings: Settings) -> dict[str, object]:
-    return {
-        "base_url": settings.base_url,
-        "postal_address": settings.postal_address,
-        "secret_key": settings.secret_keys,
-    }
 
 
 def _tell(run: Run) -> None:

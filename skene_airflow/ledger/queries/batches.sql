@@ -6,7 +6,7 @@ SELECT b.batch_id, b.run_no, b.body, b.member_ids, b.attempts, b.in_doubt OR b.s
        b.expires_at < clock_timestamp() AS late,
        b.first_post_at < clock_timestamp() - %(window)s::interval AS outside_window,
        b.frozen_at < clock_timestamp() - interval '15 minutes' AS stale,
-       r.columns
+       r.columns, r.as_of
 FROM {schema}.batches b JOIN {schema}.runs r USING (run_no)
 WHERE b.loop_id = %(loop_id)s AND b.step_id = %(step_id)s AND b.mode = %(mode)s AND b.provider = %(provider)s
   AND b.status <> 'done' AND (b.status = 'open' OR b.lease_until < clock_timestamp())
