@@ -1,0 +1,106 @@
+"""What a step does with its audience: one closed model per ``type``, and the parts that others inherit."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import AfterValidator, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
+
+from skene_airflow.loop import codes
+from skene_airflow.loop.fields import Mailbox, Name, Template, Text, shown
+from skene_airflow.loop.model import TAG, Model, by_type, refuse
+
+
+def _value(value: Any) -> Any:
+    if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    hint = 'write text, a number, true or false, or one expression: "{{ user.name }}"'
+    raise refuse(codes.WRONG_TYPE, "a list, a map or no number stands where a value is expected", hint)
+
+
+def _variable(name: str) -> str:
+    if not _VARIABLE.fullmatch(name):
+        hint = "write letters, digits and '_', no digit first"
+        raise refuse(codes.NAME, f"{shown(name)} is not a name that a template can print", hint)
+    return name
+
+
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+Value: TypeAlias = Annotated[
+    str | int | float | bool | None,
+    PlainValidator(_value),
+    WithJsonSchema({"type": ["string", "number", "boolean", "null"]}),
+]
+Personalization: TypeAlias = dict[Annotated[str, AfterValidator(_variable)], Value]
+Provider: TypeAlias = Literal["resend", "smtp", "outbox"]
+_PERSONALIZATION = "Names the template prints, with Jinja expressions over the person's row, or plain values."
+
+
+class Utm(Model):
+    """Parameters added to the links of a mail."""
+
+    source: Text | None = Field(default=None, description="utm_source")
+    medium: Text | None = Field(default=None, description="utm_medium")
+    campaign: Text | None = Field(default=None, description="utm_campaign")
+    term: Text | None = Field(default=None, description="utm_term")
+    content: Text | None = Field(default=None, description="utm_content")
+
+
+class Variant(Model):
+    """One alternative content; a person always gets the same one."""
+
+    subject: Text | None = Field(default=None, description="Another subject.")
+    preheader: str | None = Field(default=None, description="Another preheader.")
+    template: Template | None = Field(default=None, description="Another template.")
+    weight: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = Field(
+        default=1, description="This variant's share, relative to the other weights."
+    )
+
+
+class EmailAction(Model):
+    """Sends one mail to each person."""
+
+    type: Literal["email"] = Field(description="Sends a mail.")
+    provider: Provider = Field(default="resend", description="Names the default connection: <provider>_default.")
+    template: Template = Field(description="templates/<name>.html or .md", examples=["re_engagement"])
+    personalization: Personalization = Field(default_factory=dict, description=_PERSONALIZATION)
+    from_: Mailbox | None = Field(
+        default=None, alias="from", description="The From address.", examples=["Ada at Acme <ada@acme.example>"]
+    )
+    reply_to: Mailbox | None = Field(default=None, description="Where answers go.")
+    variants: dict[Name, Variant] | None = Field(default=None, min_length=1, description="Alternative contents.")
+    utm: Utm | None = Field(default=None, description="Parameters added to the links.")
+
+
+class InAppAction(Model):
+    """Puts one row into skene.inbox for each person."""
+
+    type: Literal["in_app"] = Field(description="Puts a row into skene.inbox.")
+    title: Text = Field(description="The title; Jinja as in templates.")
+    body: str = Field(default="", description="The text; Jinja as in templates.")
+    link: Text | None = Field(default=None, description="Where a click leads.")
+    personalization: Personalization = Field(default_factory=dict, description=_PERSONALIZATION)
+
+
+class ActionPart(Model):
+    """Keys of an action that a loop gives to all its steps, or a segment puts in place of the step's."""
+
+    type: Literal["email", "in_app"] | None = Field(default=None, description="The kind of action.")
+    provider: Provider | None = Field(default=None, description="Names the default connection.")
+    template: Template | None = Field(default=None, description="templates/<name>.html or .md")
+    personalization: Personalization | None = Field(default=None, description=_PERSONALIZATION)
+    from_: Mailbox | None = Field(default=None, alias="from", description="The From address.")
+    reply_to: Mailbox | None = Field(default=None, description="Where answers go.")
+    variants: dict[Name, Variant] | None = Field(default=None, min_length=1, description="Alternative contents.")
+    utm: Utm | None = Field(default=None, description="Parameters added to the links.")
+    title: Text | None = Field(default=None, description="in_app: the title.")
+    body: str | None = Field(default=None, description="in_app: the text.")
+    link: Text | None = Field(default=None, description="in_app: where a click leads.")
+
+
+Action: TypeAlias = Annotated[
+    Annotated[EmailAction, Tag(f"{TAG}email")] | Annotated[InAppAction, Tag(f"{TAG}in_app")],
+    Discriminator(by_type()),
+]

@@ -1,0 +1,147 @@
+"""A loop file → ``Loop``, or every fault it has. A folder → its loops, and one error for each broken file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from skene_airflow.errors import LoopError
+from skene_airflow.loop import codes
+from skene_airflow.loop.checks import check
+from skene_airflow.loop.defaults import Defaults, DefaultsReader, merge, spread_action
+from skene_airflow.loop.faults import translate
+from skene_airflow.loop.nodes import Node
+from skene_airflow.loop.schema import Loop, LoopFile
+from skene_airflow.loop.secrets import find_secrets, redact
+from skene_airflow.loop.source import MAX_BYTES, parse
+from skene_airflow.loop.unsupported import unsupported
+from skene_airflow.nouns import Fault
+
+_ID: Final = re.compile(r"[a-z][a-z0-9_]{0,99}")
+_ENDINGS: Final = frozenset((".yaml", ".yml"))
+_OTHER_FOLDERS: Final = frozenset(("templates", "segments"))
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What a loops folder holds: the good loops by id, and one error for each broken file."""
+
+    loops: tuple[Loop, ...]
+    errors: tuple[LoopError, ...]
+
+
+def load_loop(path: Path, *, root: Path | None = None) -> Loop | LoopError:
+    """The loop of one file, or its faults; never raises for what a file says.
+
+    ``root`` is the loops folder (absent: the file's own); ``_defaults.yaml`` is read from there down.
+    """
+    folder = root if root is not None else path.parent
+    return _load(path, folder, DefaultsReader(folder))
+
+
+def load_folder(root: Path) -> Folder:
+    """Every loop below ``root``. Files with one id are all refused; no broken file hides another."""
+    reader = DefaultsReader(root)
+    results = {path: _load(path, root, reader) for path in loop_files(root)}
+    by_id: dict[str, list[Path]] = defaultdict(list)
+    for path in results:
+        by_id[path.stem].append(path)
+    for paths in by_id.values():
+        if len(paths) > 1:
+            results.update({path: _twin(path, paths, results[path], root) for path in paths})
+    loops = [result for result in results.values() if isinstance(result, Loop)]
+    errors = [result for result in results.values() if isinstance(result, LoopError)]
+    return Folder(tuple(sorted(loops, key=lambda loop: loop.id)), tuple(errors))
+
+
+def loop_files(root: Path) -> list[Path]:
+    """Every loop file below ``root``, sorted; not templates, segments, nor what begins with ``_`` or ``.``."""
+    found = []
+    for folder, names, files in os.walk(root):
+        names[:] = [name for name in names if name[0] not in "._" and name not in _OTHER_FOLDERS]
+        paths = [Path(folder, name) for name in files if name[0] not in "._"]
+        found += [path for path in paths if path.suffix.lower() in _ENDINGS]
+    return sorted(found)
+
+
+def _twin(path: Path, paths: Iterable[Path], result: Loop | LoopError, root: Path) -> LoopError:
+    others = ", ".join(_shown(other, root) for other in paths if other != path)
+    what = f"the loop id '{path.stem}' is also that of {others}"
+    fault = Fault(_shown(path, root), 1, 1, "", codes.DUPLICATE_LOOP, what, "rename one of the files")
+    return LoopError([fault, *(result.faults if isinstance(result, LoopError) else ())])
+
+
+def _shown(path: Path, root: Path) -> str:
+    base = root.parent
+    return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
+
+
+def _load(path: Path, root: Path, reader: DefaultsReader) -> Loop | LoopError:
+    file = _shown(path, root)
+    try:
+        with path.open("rb") as opened:
+            raw = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        what = f"the file cannot be read: {error.strerror}"
+        return LoopError([Fault(file, 1, 1, "", codes.UNREADABLE, what, "mend the file or its permissions")])
+    parsed = parse(raw, file)
+    faults = [*_id_faults(path.stem, file), *find_secrets(parsed.source), *parsed.faults]
+    defaults = reader.of(path.parent)
+    faults += _inherited(defaults, file)
+    if parsed.root is None:
+        return _refused(faults)
+    if not isinstance(parsed.root.value, dict):
+        what = "the file is not a map of keys"
+        faults.append(Fault(file, 1, 1, "", codes.NOT_A_MAPPING, what, "write `type: …` and the other keys of a loop"))
+        return _refused(faults)
+    tree = merge(defaults.root, parsed.root) if defaults.root is not None else parsed.root
+    tree = spread_action(tree)
+    spec, found = _validate(tree)
+    faults += found
+    if spec is None or faults:
+        return _refused(faults)
+    text = parsed.source.text
+    version = hashlib.sha256("\0".join((text, *defaults.texts)).encode()).hexdigest()[:12]
+    return Loop.build(spec, tree, id=path.stem, file=file, text=text, root=root, version=version)
+
+
+def _validate(tree: Node) -> tuple[LoopFile | None, list[Fault]]:
+    faults = [*check(tree), *unsupported(tree)]
+    try:
+        return LoopFile.model_validate(tree.plain()), faults
+    except ValidationError as error:
+        return None, [*translate(error.errors(include_url=False), tree), *faults]
+
+
+def _id_faults(stem: str, file: str) -> list[Fault]:
+    if _ID.fullmatch(stem) and "__" not in stem and stem != "skene_upkeep":
+        return []
+    what = "the file's name is the loop's id, and this one cannot be"
+    hint = "write lower-case letters, digits and single '_', a letter first, at most 100; not skene_upkeep"
+    return [Fault(file, 1, 1, "", codes.LOOP_ID, what, hint)]
+
+
+def _inherited(defaults: Defaults, file: str) -> list[Fault]:
+    if not defaults.faults:
+        return []
+    what = f"the defaults in {defaults.faults[0].file} have faults"
+    return [Fault(file, 1, 1, "", codes.DEFAULTS, what, "mend them first"), *defaults.faults]
+
+
+def _refused(faults: Iterable[Fault]) -> LoopError:
+    """Each fault once: what a loop gives to several steps is wrong in one place."""
+    kept: dict[tuple[object, ...], Fault] = {}
+    for fault in map(redact, faults):
+        last = re.split(r"[.\[]", fault.path)[-1]
+        same = (fault.file, fault.line, fault.column, fault.code, fault.message, last)
+        if same not in kept or len(fault.path) < len(kept[same].path):
+            kept[same] = fault
+    return LoopError(list(kept.values()))

@@ -1,0 +1,150 @@
+"""The whole language: what a loop file may say, and the ``Loop`` that the rest of the package reads."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr
+
+from skene_airflow.loop.actions import Action, ActionPart, EmailAction, InAppAction, Variant
+from skene_airflow.loop.conditions import Condition, GraphqlCondition, QueryCondition, Ready, Segments
+from skene_airflow.loop.fields import Column, Duration, Name, Percentage, Rate, RateValue, Sql, Text
+from skene_airflow.loop.model import Model
+from skene_airflow.loop.nodes import Loc, Node
+from skene_airflow.loop.paths import parse_path
+from skene_airflow.loop.rules import (
+    AirflowKnobs,
+    Alert,
+    Connections,
+    Entry,
+    EntryRule,
+    Goal,
+    Guard,
+    QuietHours,
+    Recovery,
+    UserColumns,
+)
+from skene_airflow.loop.triggers import (
+    AfterTrigger,
+    AssetTrigger,
+    DatabaseTrigger,
+    ManualTrigger,
+    ScheduleTrigger,
+    Trigger,
+)
+from skene_airflow.nouns import Fault
+
+__all__ = [
+    "AfterTrigger",
+    "AssetTrigger",
+    "Connections",
+    "DatabaseTrigger",
+    "EmailAction",
+    "Entry",
+    "GraphqlCondition",
+    "InAppAction",
+    "Loop",
+    "LoopFile",
+    "ManualTrigger",
+    "QueryCondition",
+    "RateValue",
+    "Recovery",
+    "ScheduleTrigger",
+    "Step",
+    "UserColumns",
+    "Variant",
+]
+
+
+class Step(Model):
+    """One ordered unit of a loop: when, who, what."""
+
+    id: Name = Field(default="main", description="The step's name; a lone step is main. Never rename one without was.")
+    trigger: Trigger = Field(description="What makes the step run.")
+    ready: Ready | None = Field(default=None, description="Waits until a query answers true.")
+    condition: Condition | None = Field(default=None, description="Who: a SQL query, or a map with a type.")
+    segments: Segments | None = Field(default=None, description="Named rules over the people; the first match wins.")
+    action: Action = Field(description="What each person gets.")
+    on_sent: Sql | None = Field(default=None, description="One UPDATE joined with relation sent.")
+    was: tuple[Name, ...] = Field(default=(), description="Earlier names of the step.")
+
+
+class LoopFile(Model):
+    """One YAML file: one loop."""
+
+    type: Text = Field(description="A label: tags the DAG and groups reports.", examples=["retention"])
+    opinion: Text = Field(description="One sentence of intent; becomes the DAG's docs.")
+    owner: Text | None = Field(default=None, description="Who answers for the loop.")
+    tags: tuple[Text, ...] = Field(default=(), description="More tags of the DAG.")
+    topic: Name = Field(default="marketing", description="What a person unsubscribes from.")
+    class_: Literal["marketing", "transactional"] = Field(
+        default="marketing", alias="class", description="transactional skips caps, topics, unsubscribes and consent."
+    )
+    mode: Literal["live", "shadow"] = Field(default="live", description="shadow: decide and record, send nothing.")
+    user: UserColumns = Field(default_factory=UserColumns, description="Which relation and columns mean what.")
+    connections: Connections = Field(default_factory=Connections, description="Airflow connection ids.")
+    action: ActionPart | None = Field(default=None, description="Inherited by the action of every step.")
+    steps: Annotated[tuple[Step, ...], Field(min_length=1)] = Field(description="The steps, in order.")
+    entry: EntryRule = Field(default_factory=Entry, description="once, each_run, or a map: what once is per.")
+    exit: Sql | None = Field(default=None, description="Who has left: one SELECT of keys, or goal.")
+    consent: Column | None = Field(default=None, description="A boolean column of the query.")
+    sample: Percentage | None = Field(default=None, description="The share of people who take part at all.")
+    holdout: Percentage | None = Field(default=None, description="The share that never gets a mail, to measure lift.")
+    frequency_cap: Rate | None = Field(default=None, description="The most mails per person and window.")
+    quiet_hours: QuietHours | None = Field(default=None, description="Local hours without mail.")
+    expires_after: Duration = Field(
+        default=timedelta(hours=24), description="Nothing goes this long after the time the run is for."
+    )
+    guard: Guard | None = Field(default=None, description="Brakes on an audience that is too large.")
+    goal: Goal | None = Field(default=None, description="What the loop is for.")
+    backfill: Literal["shadow", "forbid"] = Field(default="shadow", description="What a backfill does.")
+    recovery: Recovery = Field(default_factory=Recovery, description="How failed tasks are tried again.")
+    alerts: tuple[Alert, ...] = Field(default=(), description="Who hears of trouble.")
+    airflow: AirflowKnobs | None = Field(default=None, description="Airflow's own settings.")
+    was: tuple[Name, ...] = Field(default=(), description="Earlier names of the loop.")
+
+
+class Loop(LoopFile):
+    """A loop that was read and found good.
+
+    ``file`` is the file as shown to people, ``text`` its YAML, ``root`` the loops folder, ``version`` twelve
+    hexadecimal digits over the YAML and the defaults that were applied. Steps' actions are merged already.
+    """
+
+    id: str
+    file: str
+    text: str = Field(repr=False)
+    root: Path
+    version: str
+    _tree: Node = PrivateAttr()
+
+    @classmethod
+    def build(cls, spec: LoopFile, tree: Node, **identity: Any) -> Loop:
+        """A loop from its validated file, the tree it was read from, and id, file, text, root and version."""
+        loop = cls.model_construct(spec.model_fields_set | set(identity), **spec.__dict__, **identity)
+        loop._tree = tree
+        return loop
+
+    def position(self, path: str) -> tuple[int, int]:
+        """Line and column of the value at ``path`` (``steps[0].action``), or of its nearest known parent."""
+        node, _ = self._tree.nearest(parse_path(path))
+        return node.line, node.column
+
+    def fault(self, path: str, code: str, message: str, suggestion: str = "") -> Fault:
+        """A fault at the value of ``path``, in the file that wrote it."""
+        node, _ = self._tree.nearest(parse_path(path))
+        return Fault(node.source.file, node.line, node.column, path, code, message, suggestion)
+
+    def origin(self, loc: Loc) -> tuple[str, int, int] | None:
+        """File, line and column of the value at ``loc``; None if it is a default of the language."""
+        node = self._tree.get(*loc)
+        return (node.source.file, node.line, node.column) if node is not None else None
+
+    def email_connection(self, step: Step) -> str:
+        """The Airflow connection that sends this step's mail."""
+        if self.connections.email:
+            return self.connections.email
+        provider = step.action.provider if isinstance(step.action, EmailAction) else "resend"
+        return f"{provider}_default"

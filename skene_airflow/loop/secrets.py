@@ -1,0 +1,41 @@
+"""Secrets that do not belong in a loop file, found by their published shapes and never repeated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from skene_airflow.loop import codes
+from skene_airflow.loop.nodes import Source
+from skene_airflow.nouns import Fault
+
+_SHAPES: Final = re.compile(
+    r"""
+    (?P<a_Resend_API_key>\bre_(?:[A-Za-z0-9]{6,12}_[A-Za-z0-9]{16,}|(?=[A-Za-z_]*[0-9])(?=[a-z0-9_]*[A-Z])[A-Za-z0-9_]{16,}|[0-9]{8,})\b)
+    |(?P<a_webhook_secret>\bwhsec_[A-Za-z0-9+/=_-]{8,})
+    |(?P<a_SendGrid_API_key>\bSG\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,})
+    |(?P<an_AWS_key>\bAKIA[0-9A-Z]{16}\b)
+    |(?P<a_Stripe_key>\b[rs]k_(?:live|test)_[A-Za-z0-9]{10,})
+    |(?P<a_token>\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,})
+    |(?P<a_private_key>-----BEGIN[ A-Z]{0,30}PRIVATE\ KEY-----)
+    |(?P<a_password>\b[a-z][a-z0-9+]{1,20}://[^\s:@/]{1,100}:[^\s:@/{}]{1,100}@)
+    """,
+    re.VERBOSE,
+)
+
+
+def find_secrets(source: Source) -> Iterator[Fault]:
+    """One fault for each secret in the text, comments included."""
+    for found in _SHAPES.finditer(source.text):
+        before = source.text[: found.start()]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        what = str(found.lastgroup).replace("_", " ")
+        hint = "delete it, revoke it, and keep the new one in an Airflow connection"
+        yield Fault(source.file, line, column, "", codes.SECRET, f"{what} stands in the file", hint)
+
+
+def redact(fault: Fault) -> Fault:
+    """The same fault without a secret in its words."""
+    return replace(fault, message=_SHAPES.sub("***", fault.message), suggestion=_SHAPES.sub("***", fault.suggestion))

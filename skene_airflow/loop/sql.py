@@ -1,0 +1,254 @@
+"""A user's SQL, checked with PostgreSQL's own parser and without a database: one SELECT and nothing else.
+
+Offsets count characters of the text. The query is never Jinja, and parameters are put in at the scanner's
+token, never by text replacement.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from pglast import ast, parser
+
+from skene_airflow.loop import codes
+
+PARAMETERS: Final = frozenset({"as_of"})
+# The C parser recurses without a bound of its own: a chain of 16,000 UNIONs ends the process.
+MAX_NESTING_TOKENS: Final = 3_000
+
+_WRITES: Final = (ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt)
+_VERBS: Final = {ast.InsertStmt: "INSERT", ast.UpdateStmt: "UPDATE", ast.DeleteStmt: "DELETE", ast.MergeStmt: "MERGE"}
+_FLAT: Final = frozenset(
+    ("ASCII_44", "ASCII_46", "IDENT", "ICONST", "FCONST", "SCONST", "USCONST", "BCONST", "XCONST", "C_COMMENT")
+    + ("SQL_COMMENT",)
+)
+_STRINGS: Final = frozenset(("SCONST", "USCONST"))
+_COMMENTS: Final = frozenset(("SQL_COMMENT", "C_COMMENT"))
+_ENDS_EXPRESSION: Final = frozenset(("IDENT", "ICONST", "FCONST", "SCONST", "PARAM", "ASCII_41", "ASCII_93"))
+_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z_0-9]*\Z")
+# Array literals are '{{1,2},{3}}'; Jinja that people bring along has a space or one of Airflow's names.
+_JINJA: Final = re.compile(r"\{%|\{\{(?:\s|-|(?:ds|ts|params|macros|var|dag|task|run_id|\w+_date|data_interval)\b)")
+_NOW_WORDS: Final = frozenset(("current_timestamp", "current_date", "current_time", "localtime", "localtimestamp"))
+_NOW_CALLS: Final = frozenset(("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp", "timeofday"))
+
+
+@dataclass(frozen=True, slots=True)
+class SqlFault:
+    """One thing wrong in a query, at a character of its text."""
+
+    offset: int
+    message: str
+    suggestion: str
+    code: str
+
+
+class _Token(NamedTuple):
+    start: int
+    end: int
+    """One behind the last character."""
+    name: str
+    text: str
+
+
+class _BrokenError(Exception):
+    def __init__(self, fault: SqlFault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+def check_select(text: str) -> list[SqlFault]:
+    """Every reason why this text is not one harmless SELECT; an empty list if it is one."""
+    return list(_check(text))
+
+
+def bind(text: str, literals: Mapping[str, str]) -> str:
+    """The query with its parameters replaced by SQL literals, without a trailing ``;``.
+
+    Nothing inside strings, comments, dollar quotes or casts is touched. The result may stand inside
+    parentheses. Raises ValueError for a query that ``check_select`` refuses or a literal that is missing.
+    """
+    faults = check_select(text)
+    if faults:
+        raise ValueError(faults[0].message)
+    tokens = _scan(text)
+    pieces, at = [], 0
+    for start, end, name in _parameter_tokens(tokens):
+        if name not in literals:
+            message = f"no literal for the parameter :{name}"
+            raise ValueError(message)
+        pieces += [text[at:start], _apart(text, start, literals[name], end)]
+        at = end
+    for semicolon in (token for token in tokens if token.name == "ASCII_59"):
+        pieces.append(text[at : semicolon.start])
+        at = semicolon.end
+    # A closing parenthesis that is put behind a comment would be a part of it.
+    return "".join(pieces) + text[at:] + ("\n" if tokens[-1].name == "SQL_COMMENT" else "")
+
+
+def parameters(text: str) -> set[str]:
+    """The names of the ``:parameters`` of a query; empty if the query cannot be scanned."""
+    try:
+        return {name for _, _, name in _parameter_tokens(_scan(text))}
+    except _BrokenError:
+        return set()
+
+
+def uses_now(text: str) -> int | None:
+    """Where the query first asks for the present time, or None."""
+    try:
+        tokens = [token for token in _scan(text) if token.name not in _COMMENTS]
+    except _BrokenError:
+        return None
+    for index, token in enumerate(tokens):
+        word = token.text.lower()
+        called = [following.text for following in tokens[index + 1 : index + 2]] == ["("]
+        if word in _NOW_WORDS or (called and word in _NOW_CALLS):
+            return token.start
+    return None
+
+
+def _apart(text: str, start: int, literal: str, end: int) -> str:
+    """The literal with a space where it would melt into its neighbour: ``x:as_of`` is not ``x'…'``."""
+    left = " " if start and (text[start - 1].isalnum() or text[start - 1] in "_$&'\"") else ""
+    right = " " if end < len(text) and text[end] in "'\"$" else ""
+    return f"{left}{literal}{right}"
+
+
+@lru_cache(maxsize=1024)
+def _check(text: str) -> tuple[SqlFault, ...]:
+    try:
+        tokens = _scan(text)
+        faults = [*_jinja(tokens), *_unknown_parameters(tokens)]
+        if not faults:
+            faults = list(_statement_faults(_parse(_neutral(text, tokens), tokens)))
+    except _BrokenError as broken:
+        faults = [broken.fault]
+    return tuple(sorted(faults, key=lambda fault: fault.offset))
+
+
+def _scan(text: str) -> list[_Token]:
+    bad = next((at for at, char in enumerate(text) if char == "\x00" or "\ud800" <= char <= "\udfff"), None)
+    if bad is not None:
+        raise _BrokenError(SqlFault(bad, "the query holds a NUL or half a character", "delete it", codes.SQL_SYNTAX))
+    try:
+        found = parser.scan(text)
+    except parser.ParseError as error:
+        raise _broken(error) from None
+    return [_Token(token.start, token.end + 1, token.name, text[token.start : token.end + 1]) for token in found]
+
+
+def _broken(error: Exception) -> _BrokenError:
+    message, offset = str(error.args[0]), error.args[1] if len(error.args) > 1 else 0
+    what = "the query is too complicated" if "memory exhausted" in message else f"the SQL does not parse: {message}"
+    code = codes.SQL_TOO_COMPLEX if "memory exhausted" in message else codes.SQL_SYNTAX
+    hint = "move it into a view" if code == codes.SQL_TOO_COMPLEX else "try the query in psql"
+    return _BrokenError(SqlFault(max(int(offset), 0), what[:200], hint, code))
+
+
+def _jinja(tokens: list[_Token]) -> Iterator[SqlFault]:
+    hint = "SQL is never a template; the time of the run is the parameter :as_of"
+    for token, following in zip(tokens, tokens[1:], strict=False):
+        opens = token.text == "{" and following.text in ("{", "%") and following.start == token.end
+        if opens:
+            yield SqlFault(token.start, "Jinja does not work in a query", hint, codes.SQL_JINJA)
+            return
+    for token in tokens:
+        if token.name in _STRINGS and (found := _JINJA.search(token.text)):
+            at = token.start + found.start()
+            yield SqlFault(at, "Jinja does not work in a query", hint, codes.SQL_JINJA)
+
+
+def _parameter_tokens(tokens: list[_Token]) -> Iterator[tuple[int, int, str]]:
+    """Every ``:name`` outside strings and comments; the colon of an array slice is none."""
+    opened: list[str] = []
+    before: _Token | None = None
+    for index, token in enumerate(tokens):
+        if token.name in _COMMENTS:
+            continue
+        if token.text in ("[", "("):
+            opened.append(token.text)
+        elif token.text in ("]", ")") and opened:
+            opened.pop()
+        following = tokens[index + 1] if index + 1 < len(tokens) else None
+        if token.name == "ASCII_58" and following is not None and following.start == token.end:
+            in_slice = opened[-1:] == ["["] and _is_slice(before, following.text)
+            if not in_slice and (_WORD.match(following.text) or following.name == "ICONST"):
+                yield token.start, following.end, following.text
+        before = token
+
+
+def _is_slice(before: _Token | None, name: str) -> bool:
+    ends = before is not None and (before.name in _ENDS_EXPRESSION or before.text.startswith('"'))
+    return ends or name not in PARAMETERS
+
+
+def _unknown_parameters(tokens: list[_Token]) -> Iterator[SqlFault]:
+    hint = "the one parameter of a query is :as_of, the time the run is for"
+    for start, _, name in _parameter_tokens(tokens):
+        if name not in PARAMETERS:
+            yield SqlFault(start, f"unknown parameter ':{name}'", hint, codes.SQL_PARAMETER)
+    for token in tokens:
+        if token.name == "PARAM":
+            yield SqlFault(token.start, f"unknown parameter '{token.text}'", hint, codes.SQL_PARAMETER)
+
+
+def _neutral(text: str, tokens: list[_Token]) -> str:
+    """The query with ``$1`` for its parameter, padded so that every offset stays what it is."""
+    pieces, at = [], 0
+    for start, end, _ in _parameter_tokens(tokens):
+        pieces += [text[at:start], " $1".ljust(end - start)]
+        at = end
+    return "".join(pieces) + text[at:]
+
+
+def _parse(text: str, tokens: list[_Token]) -> tuple[Any, ...]:
+    if not any(token.name not in _COMMENTS and token.text != ";" for token in tokens):
+        raise _BrokenError(SqlFault(0, "the query is empty", "write one SELECT", codes.SQL_EMPTY))
+    if sum(token.name not in _FLAT for token in tokens) > MAX_NESTING_TOKENS:
+        what = "the query is too complicated to be checked"
+        raise _BrokenError(SqlFault(0, what, "move it into a view of your database", codes.SQL_TOO_COMPLEX))
+    try:
+        statements: tuple[Any, ...] = parser.parse_sql(text)
+    except parser.ParseError as error:
+        raise _broken(error) from None
+    semicolons = [token for token in tokens if token.text == ";"]
+    last = next(token for token in reversed(tokens) if token.name not in _COMMENTS)
+    if len(statements) > 1 or len(semicolons) > 1 or (semicolons and last.text != ";"):
+        what = "there is more than one statement"
+        fault = SqlFault(semicolons[0].start, what, "a condition is one SELECT; delete the rest", codes.SQL_SEVERAL)
+        raise _BrokenError(fault)
+    return statements
+
+
+def _statement_faults(statements: tuple[Any, ...]) -> Iterator[SqlFault]:
+    statement = statements[0].stmt
+    if not isinstance(statement, (ast.SelectStmt, *_WRITES)):
+        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(statement).__name__.removesuffix("Stmt")).upper()
+        yield SqlFault(0, f"this is {kind}, not a SELECT", "write one SELECT", codes.SQL_NOT_SELECT)
+        return
+    for node in _walk(statement):
+        if isinstance(node, _WRITES):
+            at = getattr(node.relation, "location", 0)
+            what = f"the query writes: {_VERBS[type(node)]}"
+            yield SqlFault(at, what, "a condition only reads; people are marked with on_sent", codes.SQL_WRITES)
+        elif isinstance(node, ast.IntoClause):
+            what = "SELECT INTO makes a table"
+            yield SqlFault(max(node.rel.location, 0), what, "leave INTO out", codes.SQL_INTO)
+        elif isinstance(node, ast.LockingClause):
+            what = "the query locks rows (FOR UPDATE, FOR SHARE)"
+            yield SqlFault(0, what, "leave the locking clause out", codes.SQL_LOCKS)
+
+
+def _walk(root: ast.Node) -> Iterator[ast.Node]:
+    todo: list[Any] = [root]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, tuple):
+            todo.extend(item)
+        elif isinstance(item, ast.Node):
+            yield item
+            todo.extend(getattr(item, name) for name in item.__slots__)

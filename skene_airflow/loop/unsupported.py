@@ -1,0 +1,69 @@
+"""The one table of what the language has and this version does not run yet: refused, never silently ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from skene_airflow.loop import codes
+from skene_airflow.loop.faults import key_fault, node_fault
+from skene_airflow.loop.nodes import Loc, Node
+from skene_airflow.nouns import Fault
+
+_ANY: Final = "*"
+# Path (* is any step) → the values that are refused; _ANY: every value that is written.
+_TABLE: Final[dict[Loc, str]] = {
+    ("exit",): _ANY,
+    ("consent",): _ANY,
+    ("sample",): _ANY,
+    ("holdout",): _ANY,
+    ("frequency_cap",): _ANY,
+    ("quiet_hours",): _ANY,
+    ("guard",): _ANY,
+    ("goal",): _ANY,
+    ("alerts",): _ANY,
+    ("airflow",): _ANY,
+    ("was",): _ANY,
+    ("action", "variants"): _ANY,
+    ("action", "utm"): _ANY,
+    ("steps", "*", "ready"): _ANY,
+    ("steps", "*", "segments"): _ANY,
+    ("steps", "*", "on_sent"): _ANY,
+    ("steps", "*", "was"): _ANY,
+    ("steps", "*", "trigger", "type"): "database after",
+    ("steps", "*", "trigger", "timezone"): "user",
+    ("steps", "*", "condition", "type"): "graphql",
+    ("steps", "*", "action", "type"): "in_app",
+    ("steps", "*", "action", "variants"): _ANY,
+    ("steps", "*", "action", "utm"): _ANY,
+}
+_LATER: Final = "leave it out until a version that has it"
+
+
+def unsupported(root: Node) -> Iterator[Fault]:
+    """One fault for each thing in the file that is good but not built yet."""
+    steps = list((root.get("steps") or root).items())
+    for pattern, refused in _TABLE.items():
+        for loc in _places(pattern, len(steps)):
+            yield from _refused(root, loc, refused)
+    entry = root.get("entry")
+    if entry is not None and entry.value not in ("once", None):
+        yield key_fault(root, ("entry",), codes.UNSUPPORTED, "only `entry: once` is supported yet", _LATER)
+    if len(steps) > 1:
+        what = "a second step is not supported yet"
+        yield node_fault(root, ("steps", 1), codes.UNSUPPORTED, what, "make it a loop of its own for now")
+
+
+def _places(pattern: Loc, steps: int) -> Iterator[Loc]:
+    for index in range(steps if "*" in pattern else 1):
+        yield tuple(index if part == "*" else part for part in pattern)
+
+
+def _refused(root: Node, loc: Loc, refused: str) -> Iterator[Fault]:
+    node = root.get(*loc)
+    if node is None or node.value is None:
+        return
+    if refused == _ANY:
+        yield key_fault(root, loc, codes.UNSUPPORTED, f"'{loc[-1]}' is not supported yet", _LATER)
+    elif node.value in refused.split():
+        yield key_fault(root, loc, codes.UNSUPPORTED, f"'{loc[-1]}: {node.value}' is not supported yet", _LATER)
