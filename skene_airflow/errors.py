@@ -20,11 +20,13 @@ class SkeneError(Exception):
 class LoopError(SkeneError):
     """The loop file has faults; mend each of them and save the file again.
 
-    ``faults`` holds every fault found, sorted by file and position.
+    ``faults`` holds every fault found, sorted by file and position; some may lie in templates or inherited
+    defaults. ``file`` is the loop file that they keep from running, as shown to people.
     """
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, faults: Sequence[Fault], file: str = "") -> None:
         self.faults: tuple[Fault, ...] = tuple(sorted(faults))
+        self.file = file or (self.faults[0].file if self.faults else "")
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
 

@@ -94,7 +94,7 @@ def schedule(loop: Loop) -> CronTriggerTimetable | list[Asset] | None:
     if isinstance(trigger, ScheduleTrigger):
         return CronTriggerTimetable(trigger.cron, timezone=trigger.timezone or default_timezone())
     if isinstance(trigger, AssetTrigger):
-        return [Asset(name) for name in ([trigger.asset] if isinstance(trigger.asset, str) else trigger.asset)]
+        return [Asset(name) for name in trigger.asset]
     return None
 
 

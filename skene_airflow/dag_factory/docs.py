@@ -45,8 +45,7 @@ def _when(step: Step) -> str:
     if isinstance(trigger, ScheduleTrigger):
         return f"`{trigger.cron}` ({trigger.timezone or 'the installation’s time zone'})"
     if isinstance(trigger, AssetTrigger):
-        names = [trigger.asset] if isinstance(trigger.asset, str) else trigger.asset
-        return "after an update of " + " and ".join(f"`{name}`" for name in names)
+        return "after an update of " + " and ".join(f"`{name}`" for name in trigger.asset)
     return "only when somebody, or another DAG, starts it"
 
 

@@ -80,7 +80,7 @@ def _load_one(root: Path, dag_id: str) -> tuple[list[Loop], list[LoopError]]:
     files = [path for path in loop_files(root) if dag_id_of(path) == dag_id]
     if len(files) > 1:  # Two files with one id: only the whole folder's reader refuses them in its own words.
         loops, errors = _load_all(root)
-        mine = [error for error in errors if dag_id in {dag_id_of(fault.file) for fault in error.faults}]
+        mine = [error for error in errors if dag_id_of(error.file) == dag_id]
         return [loop for loop in loops if loop.id == dag_id], mine
     checked = [check_loop(path, root) for path in files]
     return (
@@ -93,7 +93,7 @@ def _build(loop: Loop, extras: Extras) -> DAG | LoopError:
     try:
         return build_dag(loop, extras)
     except LoopError as error:
-        return error
+        return LoopError(error.faults, loop.file)
     except Exception as error:  # noqa: BLE001 - whatever one loop does to Airflow, the others must still be published
         words = f"Airflow refuses this loop: {str(error) or type(error).__name__}"
         return LoopError([Fault(loop.file, 1, 1, "", "SK900", words)])
@@ -102,8 +102,7 @@ def _build(loop: Loop, extras: Extras) -> DAG | LoopError:
 def _stand_ins(errors: Iterable[LoopError]) -> dict[str, DAG]:
     faults: dict[str, list[Fault]] = defaultdict(list)
     for error in errors:
-        for fault in error.faults:
-            faults[PurePosixPath(fault.file).stem].append(fault)
+        faults[PurePosixPath(error.file).stem].extend(error.faults)
     return {dag.dag_id: dag for stem in sorted(faults) for dag in [_stand_in(stem, LoopError(faults[stem]))]}
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow.sdk import DAG
@@ -27,8 +28,9 @@ def test_a_broken_file_stands_under_its_own_name_and_the_others_run(folder: Path
     assert not broken(dags["re_engagement"])
     assert broken(dags["win_back"])
     assert "loops/win_back.yaml:3:1" in (dags["win_back"].doc_md or "")
+    task: Any = dags["win_back"].get_task("evaluate")
     with pytest.raises(AirflowFailException, match=r"win_back\.yaml:3:1"):
-        dags["win_back"].get_task("evaluate").execute({})
+        task.execute({})
 
 
 def test_a_broken_template_too(folder: Path) -> None:
@@ -76,10 +78,10 @@ def test_a_missing_folder_is_not_an_empty_one(tmp_path: Path) -> None:
 def test_python_may_add_what_yaml_cannot_say(folder: Path) -> None:
     def callback(context: object) -> None: ...
 
-    dag = load_loops(folder, default_args={"email": ["a@acme.example"], "retries": 9}, on_failure_callback=callback)
+    dag = load_loops(folder, default_args={"pool": "crm", "retries": 9}, on_failure_callback=callback)
     assert dag["re_engagement"].on_failure_callback == callback
     assert dag["re_engagement"].get_task("evaluate").retries == 3
-    assert dag["re_engagement"].get_task("evaluate").email == ["a@acme.example"]
+    assert dag["re_engagement"].get_task("evaluate").pool == "crm"
 
 
 def test_for_one_task_run_only_its_loop_is_loaded(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
