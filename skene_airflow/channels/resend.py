@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 API = "https://api.resend.com"
 BUDGET = 30.0
-"""Seconds for one call, from the first byte out to the last byte in."""
-_TIMEOUT = httpx.Timeout(connect=5.0, write=15.0, read=25.0, pool=5.0)
+"""Seconds for one call unless the connection's extra ``timeout`` says less: a batch is leased for two minutes."""
 _ANSWER_CAP = 1_000_000
 _LOWER_BOUND, _UPPER_BOUND = 0.0, 86_400.0
 _KEY = re.compile(r"[\x21-\x7e]{1,256}")
@@ -98,12 +97,13 @@ class ResendChannel(Channel):
     table: ClassVar = TABLE
 
     def __init__(self, config: ChannelConfig) -> None:
-        """Raises SettingsError for a missing API key or an unreadable host."""
+        """Raises SettingsError for a missing API key, an unreadable host or an unreadable ``timeout``."""
         super().__init__(config)
         self.base_url = base_url(config)
         self._api_key = config.password.strip()
         if not re.fullmatch(r"[\x21-\x7e]+", self._api_key):
             raise SettingsError("the resend connection has no usable API key: put it into the connection's password")
+        self._budget = min(config.seconds("timeout", BUDGET), BUDGET)
         self._client: httpx.Client | None = None
         self.rate_limit: RateLimit | None = None
 
@@ -153,7 +153,7 @@ class ResendChannel(Channel):
     def _call(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> _Reply:
         if self._client is None:
             self._client = httpx.Client(
-                timeout=_TIMEOUT,
+                timeout=httpx.Timeout(self._budget, connect=min(self._budget, 5.0)),
                 headers={
                     "User-Agent": f"skene-airflow/{__version__}",
                     "Authorization": f"Bearer {self._api_key}",
@@ -161,7 +161,7 @@ class ResendChannel(Channel):
                     "Accept": "application/json",
                 },
             )
-        deadline = time.monotonic() + BUDGET
+        deadline = time.monotonic() + self._budget
         with self._client.stream(method, self.base_url + path, content=body or None, headers=headers) as response:
             return _Reply(response.status_code, response.headers, _json(_read(response, deadline)))
 

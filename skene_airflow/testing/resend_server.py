@@ -1,0 +1,199 @@
+"""A server that behaves like Resend's HTTP interface, to the letter where the letter is known.
+
+It is meant for tests: what it accepted is the only truth about what was sent, whatever the sender believes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+from skene_airflow.testing.resend_checks import RefusedError, check_batch, check_mail
+from skene_airflow.testing.resend_faults import FAULTS, Fault, Reply, json_reply, refusal
+from skene_airflow.testing.resend_http import DoubleServer
+from skene_airflow.testing.resend_state import Accepted, AcceptedLog, Compare, Keys, Request, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+KEY_LENGTH = 256
+
+
+class ResendServer:
+    """A Resend double on 127.0.0.1. ``url`` is its base URL; use it as a context manager.
+
+    ``faults`` is asked once for each POST and names a fault of FAULTS, or None. ``clock`` (seconds) dates
+    everything and ends the 24 hours of a key. Resend does not document whether an error uses up a key
+    (``errors_consume_key``), nor whether payloads are compared as bytes or as JSON (``compare``): a good client
+    works with each. ``log`` is a file that gets one JSON line for each accepted mail before the answer leaves.
+    ``latency`` is how long taking a batch lasts, ``hang`` how long a fault of lateness does; both in seconds.
+    ``keep=False`` forgets contents (``requests``, ``Accepted.mail``), for long runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        faults: Callable[[Request], str | None] | None = None,
+        api_key: str | None = None,
+        prefix: str = "",
+        clock: Callable[[], float] = time.time,
+        errors_consume_key: bool = False,
+        compare: Compare = "bytes",
+        rate_limit: int | None = None,
+        latency: float = 0.0,
+        hang: float = 60.0,
+        log: Path | None = None,
+        keep: bool = True,
+        port: int = 0,
+    ) -> None:
+        self._faults, self._api_key, self._prefix, self._clock = faults, api_key, prefix, clock
+        self._errors_consume_key, self._latency, self._hang, self._keep = errors_consume_key, latency, hang, keep
+        self._keys, self._window = Keys(clock, compare), Window(clock, rate_limit)
+        self._log = AcceptedLog(clock, log, keep_mails=keep)
+        self._lock, self._stopped = threading.Lock(), threading.Event()
+        self._count = 0
+        self.requests: list[Request] = []
+        self._http = DoubleServer(("127.0.0.1", port), self.receive)
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return f"http://127.0.0.1:{self._http.server_address[1]}{self._prefix}"
+
+    @property
+    def accepted(self) -> list[Accepted]:
+        """Every mail that was taken, in order; never shortened."""
+        return self._log.rows
+
+    def close(self) -> None:
+        """Stop answering, and break what is still open."""
+        if not self._stopped.is_set():
+            self._stopped.set()
+            self._http.shutdown()
+            self._http.server_close()
+            self._thread.join()
+            self._log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless the server is being closed."""
+        self._stopped.wait(seconds)
+
+    def receive(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
+        """Answer one call."""
+        with self._lock:
+            self._count += 1
+            request = Request(self._count, method, path, headers, body, self._clock())
+            if self._keep:
+                self.requests.append(request)
+        allowed, counts = self._window.headers()
+        reply = self._stranger(request)
+        if reply is None and not allowed:
+            reply = refusal(429, "rate_limit_exceeded", "Too many requests.", (("retry-after", "1"),))
+        if reply is None:
+            reply = self._route(request)
+        if reply.delivery == "late":
+            self.pause(self._hang)
+        return replace(reply, headers=(*reply.headers, *counts))
+
+    def _stranger(self, request: Request) -> Reply | None:
+        if not request.headers.get("user-agent"):
+            return Reply(403, b"error code: 1010", (("Content-Type", "text/plain"),))
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key:
+            return refusal(401, "missing_api_key", "Send the API key in the Authorization header.")
+        if self._api_key is not None and key != self._api_key:
+            return refusal(403, "invalid_api_key", "This API key is not valid.")
+        return None
+
+    def _route(self, request: Request) -> Reply:
+        path = request.path.removeprefix(self._prefix) if request.path.startswith(self._prefix) else ""
+        match request.method, path:
+            case "POST", "/emails" | "/emails/batch":
+                return self._post(request, path)
+            case "GET", "/domains":
+                return json_reply(200, {"object": "list", "has_more": False, "data": []})
+            case "GET", _ if path.startswith("/emails/"):
+                return self._look_up(path.removeprefix("/emails/"))
+            case _, "/emails" | "/emails/batch" | "/domains":
+                return refusal(405, "method_not_allowed", "This method is not allowed here.")
+        return refusal(404, "not_found", "There is nothing here.")
+
+    def _look_up(self, email_id: str) -> Reply:
+        for row in self.accepted:
+            if row.id == email_id:
+                return json_reply(200, {"object": "email", "id": row.id, "last_event": "sent", **(row.mail or {})})
+        return refusal(404, "not_found", "There is no such email.")
+
+    def _post(self, request: Request, path: str) -> Reply:
+        fault = self._fault(request)
+        if fault is not None and not fault.accepts:
+            uses_key = self._errors_consume_key and fault.reply.status in {500, 503}
+            return self._once(request, path, lambda: fault.reply) if uses_key else fault.reply
+        reply = self._once(request, path, lambda: self._take(request, path, fault))
+        return fault.reply if fault is not None and reply.status == 200 else reply
+
+    def _fault(self, request: Request) -> Fault | None:
+        name = self._faults(request) if self._faults is not None else None
+        return None if name is None else FAULTS[name]
+
+    def _once(self, request: Request, path: str, act: Callable[[], Reply]) -> Reply:
+        key = request.idem_key
+        if "idempotency-key" not in request.headers:
+            return act()
+        if not 1 <= len(key) <= KEY_LENGTH:
+            return refusal(400, "invalid_idempotency_key", f"The key must have 1 to {KEY_LENGTH} characters.")
+        try:
+            known = self._keys.begin(path, key, request.body)
+        except ValueError:
+            return act()
+        if known is not None:
+            return known
+        kept: Reply | None = None
+        try:
+            reply = act()
+            kept = reply if reply.status == 200 or self._errors_consume_key else None
+        finally:
+            self._keys.end(path, key, kept)
+        return reply
+
+    def _take(self, request: Request, path: str, fault: Fault | None) -> Reply:
+        # While a slow call runs, its key is taken.
+        self.pause(self._latency)
+        try:
+            payload = request.payload
+        except ValueError:
+            return refusal(400, "validation_error", "The body is not valid JSON.")
+        try:
+            if path == "/emails":
+                check_mail(payload)
+                return json_reply(200, {"id": self._log.add(request.idem_key, [payload])[0]})
+            reply = self._take_batch(request, check_batch(payload))
+        except RefusedError as refused:
+            return refused.reply
+        return fault.reply if fault is not None and self._errors_consume_key and fault.reply.status >= 500 else reply
+
+    def _take_batch(self, request: Request, payload: list[dict[str, Any]]) -> Reply:
+        permissive = request.headers.get("x-batch-validation", "strict") == "permissive"
+        good, errors = [], []
+        for index, mail in enumerate(payload):
+            try:
+                check_mail(mail)
+                good.append(mail)
+            except RefusedError as refused:
+                if not permissive:
+                    raise
+                errors.append({"index": index, "message": refused.message})
+        ids = self._log.add(request.idem_key, good)
+        answer: dict[str, object] = {"data": [{"id": one} for one in ids]}
+        return json_reply(200, answer | ({"errors": errors} if permissive else {}))
