@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -95,7 +96,7 @@ def _airflow(*words: str, log: str) -> None:
         )
     if done.returncode:
         last_lines = file.read_text(encoding="utf-8", errors="replace").splitlines()[-25:]
-        sys.exit("\n".join([*last_lines, "", f"`airflow {' '.join(words)}` failed; the whole log: {file}"]))
+        sys.exit("\n".join([*last_lines, "", f"`airflow {shlex.join(words)}` failed; the whole log: {file}"]))
 
 
 if __name__ == "__main__":
