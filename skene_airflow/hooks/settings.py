@@ -37,9 +37,9 @@ def default_timezone() -> str:
     name = str(conf.get("core", "default_timezone"))
     if name != "system":
         return name
-    import pendulum
+    from pendulum.tz import local_timezone
 
-    return pendulum.local_timezone().name
+    return str(local_timezone().name)
 
 
 def read_settings(get: Callable[[str], str]) -> Settings:

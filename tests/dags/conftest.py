@@ -33,7 +33,7 @@ def deployment(migrated: Path, tmp_path: Path, pg: str) -> Iterator[Deployment]:
     shutil.copy(REPOSITORY / "loops" / "re_engagement.yaml", loops)
     shutil.copy(REPOSITORY / "loops" / "templates" / "re_engagement.html", loops / "templates")
     people(pg)
-    with ResendServer() as resend:
+    with ResendServer(api_key="re_test_key") as resend:
         environment = airflow_environment(home) | {
             "AIRFLOW__SKENE__LOOPS_FOLDER": str(loops),
             "AIRFLOW__SKENE__FROM_EMAIL": "Acme <hello@acme.example>",

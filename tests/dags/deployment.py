@@ -68,6 +68,11 @@ class Deployment:
             row = db.execute("SELECT state FROM dag_run WHERE dag_id = ? ORDER BY id LIMIT 1", [dag_id]).fetchone()
         return str(row[0]) if row else "no run"
 
+    def airflow_rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What Airflow's own database answers."""
+        with closing(sqlite3.connect(self.home / "airflow.db")) as db:
+            return db.execute(query).fetchall()
+
     def ledger(self, query: str) -> list[tuple[Any, ...]]:
         """What the ledger answers."""
         with psycopg.connect(self.source) as conn:
@@ -82,7 +87,7 @@ class Deployment:
 
     def recipients(self) -> list[str]:
         """Who got mail, sorted, once for each mail that the server accepted."""
-        return sorted(address for mail in self.resend.accepted for address in mail["to"])
+        return sorted(mail.to for mail in self.resend.accepted)
 
 
 def airflow_environment(home: Path) -> dict[str, str]:
@@ -92,6 +97,7 @@ def airflow_environment(home: Path) -> dict[str, str]:
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",  # edits count at once, not after half a minute
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "PYTHONPATH": str(REPOSITORY),

@@ -27,14 +27,25 @@ def test_live_twice_everybody_once_and_nothing_personal_stays_in_airflow(deploym
         "report": "success",
     }
 
+    assert all(request.headers.get("idempotency-key") for request in deployment.resend.requests)
+    assert deployment.airflow_rows("SELECT value FROM xcom WHERE task_id = 'segment' AND key = 'return_value'") == [
+        ("[0]",)
+    ]
+
+    template = deployment.loops / "templates" / "re_engagement.html"
+    template.write_text(template.read_text().replace("Until soon", "See you soon"))
     second = deployment.run("re_engagement", LIVE)
     assert second.returncode == 0, second.stdout
     assert deployment.recipients() == ADDRESSES
     states = deployment.states("re_engagement")
     assert (states["run"], states["send"], states["report"]) == ("success", "skipped", "skipped")
 
+    versions = "SELECT max(version_number) FROM dag_version WHERE dag_id = 're_engagement'"
+    assert deployment.airflow_rows(versions) == [(2,)], "the edit of the template is a new version of the DAG"
+
     written = deployment.everything_written()
-    assert "re_engagement" in written
+    for words in ("7 candidates", 'INSERT INTO "task_instance"', "already_entered"):
+        assert words in written, "what is searched must hold the logs and the database"
     for _, address, name in (*DORMANT, AWAKE):
         assert address not in written
         assert name not in written
