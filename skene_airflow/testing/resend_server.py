@@ -25,7 +25,8 @@ KEY_LENGTH = 256
 class ResendServer:
     """A Resend double on 127.0.0.1. ``url`` is its base URL; use it as a context manager.
 
-    ``faults`` is asked once for each POST and names a fault of FAULTS, or None. ``clock`` (seconds) dates
+    ``faults`` is asked once for each POST: it names a fault of FAULTS, or gives a Reply to answer instead of
+    taking anything, or None. ``clock`` (seconds) dates
     everything and ends the 24 hours of a key. Resend does not document whether an error uses up a key
     (``errors_consume_key``), nor whether payloads are compared as bytes or as JSON (``compare``): a good client
     works with each. ``log`` is a file that gets one JSON line for each accepted mail before the answer leaves.
@@ -36,7 +37,7 @@ class ResendServer:
     def __init__(
         self,
         *,
-        faults: Callable[[Request], str | None] | None = None,
+        faults: Callable[[Request], str | Reply | None] | None = None,
         api_key: str | None = None,
         prefix: str = "",
         clock: Callable[[], float] = time.time,
@@ -144,8 +145,10 @@ class ResendServer:
         return fault.reply if fault is not None and reply.status == 200 else reply
 
     def _fault(self, request: Request) -> Fault | None:
-        name = self._faults(request) if self._faults is not None else None
-        return None if name is None else FAULTS[name]
+        planned = self._faults(request) if self._faults is not None else None
+        if isinstance(planned, Reply):
+            return Fault("planned by the test", planned)
+        return None if planned is None else FAULTS[planned]
 
     def _once(self, request: Request, path: str, act: Callable[[], Reply]) -> Reply:
         key = request.idem_key
