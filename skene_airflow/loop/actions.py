@@ -1,7 +1,5 @@
 """What a step does with its audience: one closed model per ``type``, and the parts that others inherit."""
 
-from __future__ import annotations
-
 import math
 import re
 from typing import Annotated, Any, Final, Literal, TypeAlias

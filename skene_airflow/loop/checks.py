@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from skene_airflow.loop import codes
 from skene_airflow.loop.faults import key_fault, node_fault
 from skene_airflow.loop.nodes import Loc, Node, path_text
 from skene_airflow.loop.sql import check_select
 from skene_airflow.nouns import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RESERVED: Final = frozenset(("evaluate", "segment", "approve", "send", "report"))
 ROOTS: Final = frozenset(("schedule", "database", "asset", "manual"))

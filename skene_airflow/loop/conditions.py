@@ -1,7 +1,5 @@
 """Who: the condition of a step, what it waits for, and its segments."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Annotated, Any, Literal, TypeAlias
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from skene_airflow.loop import codes
 from skene_airflow.loop.faults import key_fault
-from skene_airflow.loop.nodes import Entry, Node
 from skene_airflow.loop.source import MAX_BYTES, parse
 from skene_airflow.nouns import Fault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from skene_airflow.loop.nodes import Entry, Node
 
 NAMES: Final = ("_defaults.yaml", "_defaults.yml")
 _OWN: Final = ("steps", "was", "id")
@@ -58,16 +61,12 @@ class DefaultsReader:
         parsed = parse(raw, file)
         faults, root = list(parsed.faults), parsed.root
         if root is not None and not isinstance(root.value, dict):
-            faults.append(
-                Fault(file, 1, 1, "", codes.NOT_A_MAPPING, "the file is not a map of keys", "write `key: value`")
-            )
+            what = "the file is not a map of keys"
+            faults.append(Fault(file, 1, 1, "", codes.NOT_A_MAPPING, what, "write `key: value`"))
         elif root is not None:
-            hint = "write it in the loop itself"
-            faults += [
-                key_fault(root, (key,), codes.VALUE, f"'{key}' cannot be a default", hint)
-                for key in _OWN
-                if key in root.value
-            ]
+            for key in filter(root.get, _OWN):
+                what = f"'{key}' cannot be a default"
+                faults.append(key_fault(root, (key,), codes.VALUE, what, "write it in the loop itself"))
         if faults or root is None:
             return Defaults(above.root, (*above.texts, parsed.source.text), (*above.faults, *faults))
         merged = merge(above.root, root) if above.root is not None else root

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from skene_airflow.loop import codes
 from skene_airflow.loop.fields import shown
@@ -11,6 +10,9 @@ from skene_airflow.loop.model import TAG
 from skene_airflow.loop.nodes import Loc, Node, path_text
 from skene_airflow.loop.words import advise, closest, description, keys_at
 from skene_airflow.nouns import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
 _Words = tuple[str, str, str]  # code, message, suggestion
 _KINDS: Final = {
@@ -68,14 +70,14 @@ def _fault(error: Mapping[str, Any], root: Node) -> Fault:
         about = description(tagged)
         return node_fault(root, loc, codes.MISSING_KEY, "the key is missing", f"write it: {about}" if about else "")
     if kind == "union_tag_invalid":
-        return node_fault(root, (*loc, "type"), *_unknown_type(error, loc))
+        return node_fault(root, (*loc, "type"), *_unknown_type(error))
     if "[key]" in tagged:
         return key_fault(root, loc, *_words(kind, error))
     shown_loc = loc if root.get(*loc) is not None else root.nearest(loc)[1]
     return node_fault(root, shown_loc, *_words(kind, error))
 
 
-def _unknown_type(error: Mapping[str, Any], loc: Loc) -> _Words:
+def _unknown_type(error: Mapping[str, Any]) -> _Words:
     word = str(error["ctx"]["tag"]).removeprefix(TAG)
     if word in _REFUSED:
         return codes.REFUSED_SHAPE, f"type '{word}' is refused", _REFUSED[word]

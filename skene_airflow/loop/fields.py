@@ -1,7 +1,5 @@
 """The small values of the language: durations, percentages, rates, names, addresses, times of day."""
 
-from __future__ import annotations
-
 import re
 from datetime import time, timedelta
 from typing import Annotated, Any, Final
@@ -141,9 +139,7 @@ Template = Annotated[
 ]
 Connection = Annotated[
     str,
-    _matching(
-        _CONNECTION, 200, codes.NAME, "a connection id", "write the id that Airflow knows, such as resend_default"
-    ),
+    _matching(_CONNECTION, 200, codes.NAME, "a connection id", "write it as Airflow knows it, such as resend_default"),
     _text_schema(_CONNECTION.pattern, "resend_default"),
 ]
 Mailbox = Annotated[str, AfterValidator(_mailbox)]

@@ -6,10 +6,9 @@ import hashlib
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
@@ -18,12 +17,16 @@ from skene_airflow.loop import codes
 from skene_airflow.loop.checks import check
 from skene_airflow.loop.defaults import Defaults, DefaultsReader, merge, spread_action
 from skene_airflow.loop.faults import translate
-from skene_airflow.loop.nodes import Node
 from skene_airflow.loop.schema import Loop, LoopFile
 from skene_airflow.loop.secrets import find_secrets, redact
 from skene_airflow.loop.source import MAX_BYTES, parse
 from skene_airflow.loop.unsupported import unsupported
 from skene_airflow.nouns import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from skene_airflow.loop.nodes import Node
 
 _ID: Final = re.compile(r"[a-z][a-z0-9_]{0,99}")
 _ENDINGS: Final = frozenset((".yaml", ".yml"))
@@ -76,7 +79,7 @@ def _twin(path: Path, paths: Iterable[Path], result: Loop | LoopError, root: Pat
     others = ", ".join(_shown(other, root) for other in paths if other != path)
     what = f"the loop id '{path.stem}' is also that of {others}"
     fault = Fault(_shown(path, root), 1, 1, "", codes.DUPLICATE_LOOP, what, "rename one of the files")
-    return LoopError([fault, *(result.faults if isinstance(result, LoopError) else ())])
+    return LoopError([fault, *(result.faults if isinstance(result, LoopError) else ())], fault.file)
 
 
 def _shown(path: Path, root: Path) -> str:
@@ -91,23 +94,23 @@ def _load(path: Path, root: Path, reader: DefaultsReader) -> Loop | LoopError:
             raw = opened.read(MAX_BYTES + 1)
     except OSError as error:
         what = f"the file cannot be read: {error.strerror}"
-        return LoopError([Fault(file, 1, 1, "", codes.UNREADABLE, what, "mend the file or its permissions")])
+        return LoopError([Fault(file, 1, 1, "", codes.UNREADABLE, what, "mend the file or its permissions")], file)
     parsed = parse(raw, file)
     faults = [*_id_faults(path.stem, file), *find_secrets(parsed.source), *parsed.faults]
     defaults = reader.of(path.parent)
-    faults += _inherited(defaults, file)
+    faults += defaults.faults
     if parsed.root is None:
-        return _refused(faults)
+        return _refused(faults, file)
     if not isinstance(parsed.root.value, dict):
         what = "the file is not a map of keys"
         faults.append(Fault(file, 1, 1, "", codes.NOT_A_MAPPING, what, "write `type: …` and the other keys of a loop"))
-        return _refused(faults)
+        return _refused(faults, file)
     tree = merge(defaults.root, parsed.root) if defaults.root is not None else parsed.root
     tree = spread_action(tree)
     spec, found = _validate(tree)
     faults += found
     if spec is None or faults:
-        return _refused(faults)
+        return _refused(faults, file)
     text = parsed.source.text
     version = hashlib.sha256("\0".join((text, *defaults.texts)).encode()).hexdigest()[:12]
     return Loop.build(spec, tree, id=path.stem, file=file, text=text, root=root, version=version)
@@ -129,14 +132,7 @@ def _id_faults(stem: str, file: str) -> list[Fault]:
     return [Fault(file, 1, 1, "", codes.LOOP_ID, what, hint)]
 
 
-def _inherited(defaults: Defaults, file: str) -> list[Fault]:
-    if not defaults.faults:
-        return []
-    what = f"the defaults in {defaults.faults[0].file} have faults"
-    return [Fault(file, 1, 1, "", codes.DEFAULTS, what, "mend them first"), *defaults.faults]
-
-
-def _refused(faults: Iterable[Fault]) -> LoopError:
+def _refused(faults: Iterable[Fault], file: str) -> LoopError:
     """Each fault once: what a loop gives to several steps is wrong in one place."""
     kept: dict[tuple[object, ...], Fault] = {}
     for fault in map(redact, faults):
@@ -144,4 +140,4 @@ def _refused(faults: Iterable[Fault]) -> LoopError:
         same = (fault.file, fault.line, fault.column, fault.code, fault.message, last)
         if same not in kept or len(fault.path) < len(kept[same].path):
             kept[same] = fault
-    return LoopError(list(kept.values()))
+    return LoopError(list(kept.values()), file)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Marks the member of a union within pydantic's paths, where nothing a user writes can look like it.
 TAG: Final = "\ue000"
@@ -21,7 +23,7 @@ class Model(BaseModel):
 def refuse(code: str, message: str, suggestion: str = "") -> PydanticCustomError:
     """A fault found by a validator; ``code`` is one of loop/codes.py."""
     # Both texts are filled in by name, since users' values may hold braces.
-    return PydanticCustomError(code, "{message}", {"message": message, "suggestion": suggestion})  # type: ignore[arg-type]  # codes are constants, but not literals to mypy
+    return PydanticCustomError(code, "{message}", {"message": message, "suggestion": suggestion})
 
 
 def by_type(default: str | None = None) -> Callable[[Any], str | None]:

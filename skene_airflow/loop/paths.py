@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from skene_airflow.loop.nodes import Loc
+if TYPE_CHECKING:
+    from skene_airflow.loop.nodes import Loc
 
 _PART: Final = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 

@@ -1,7 +1,5 @@
 """The rules of a loop: once per what, when not, how many at most, what counts as success, what if it fails."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Annotated, Any, Literal, TypeAlias
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from skene_airflow.loop.nodes import Scalar
+if TYPE_CHECKING:
+    from skene_airflow.loop.nodes import Scalar
 
 MAX_DIGITS: Final = 40
 
@@ -44,9 +45,9 @@ def _number(text: str) -> Scalar:
     if _INT.fullmatch(text):
         return int(text)
     if _OCTAL.fullmatch(text):
-        return int(text[2:], 8)
+        return int(text, 0)
     if _HEX.fullmatch(text):
-        return int(text[2:], 16)
+        return int(text, 0)
     if _FLOAT.fullmatch(text):
         return float(text)
     if _INFINITY.fullmatch(text):

@@ -1,7 +1,5 @@
 """The whole language: what a loop file may say, and the ``Loop`` that the rest of the package reads."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -121,10 +119,10 @@ class Loop(LoopFile):
     _tree: Node = PrivateAttr()
 
     @classmethod
-    def build(cls, spec: LoopFile, tree: Node, **identity: Any) -> Loop:
+    def build(cls, spec: LoopFile, tree: Node, **identity: Any) -> "Loop":
         """A loop from its validated file, the tree it was read from, and id, file, text, root and version."""
         loop = cls.model_construct(spec.model_fields_set | set(identity), **spec.__dict__, **identity)
-        loop._tree = tree
+        loop.__pydantic_private__ = {"_tree": tree}
         return loop
 
     def position(self, path: str) -> tuple[int, int]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from skene_airflow.loop import codes
-from skene_airflow.loop.nodes import Source
 from skene_airflow.nouns import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from skene_airflow.loop.nodes import Source
 
 _SHAPES: Final = re.compile(
     r"""

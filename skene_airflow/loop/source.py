@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
@@ -16,7 +16,11 @@ from skene_airflow.loop import codes
 from skene_airflow.loop.nodes import Entry, Node, Source
 from skene_airflow.loop.scalars import NumberTooLongError, resolve
 from skene_airflow.loop.yaml_faults import Stop, stop, syntax_stop
-from skene_airflow.nouns import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skene_airflow.nouns import Fault
 
 MAX_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 32
@@ -77,6 +81,16 @@ def _column(before: str) -> int:
     return len(before) - (before.rfind("\n") + 1) + 1
 
 
+def _place(event: yaml.Event) -> tuple[int, int]:
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+
+
+def _end(event: yaml.Event) -> tuple[int, int]:
+    mark = event.end_mark
+    return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+
+
 @dataclass(slots=True)
 class _Frame:
     """An open map or list; ``key`` is the key that waits for its value, ``anchor`` the name it was given."""
@@ -98,7 +112,7 @@ class _Builder:
         self._documents = 0
 
     def run(self) -> None:
-        steps = {
+        steps: dict[type[yaml.Event], Callable[[Any], None]] = {
             yaml.ScalarEvent: self._scalar,
             yaml.MappingStartEvent: self._open,
             yaml.SequenceStartEvent: self._open,
@@ -112,7 +126,7 @@ class _Builder:
                 step(event)
 
     def _stop(self, event: yaml.Event, code: str, what: str, hint: str) -> Stop:
-        return stop(self.source, event.start_mark.line + 1, event.start_mark.column + 1, code, what, hint)
+        return stop(self.source, *_place(event), code, what, hint)
 
     def _document(self, event: yaml.Event) -> None:
         self._documents += 1
@@ -138,11 +152,11 @@ class _Builder:
         if len(self._frames) >= MAX_DEPTH:
             what = f"nested more than {MAX_DEPTH} levels deep"
             raise self._stop(event, codes.TOO_DEEP, what, "no key of a loop is that deep")
-        mark = event.start_mark
+        line, column = _place(event)
         empty: dict[str, Entry] | list[Node] = {} if isinstance(event, yaml.MappingStartEvent) else []
         if event.anchor:
             self._anchors[event.anchor] = None  # open: an alias to it would hold itself
-        self._frames.append(_Frame(Node(self.source, mark.line + 1, mark.column + 1, empty), event.anchor))
+        self._frames.append(_Frame(Node(self.source, line, column, empty), event.anchor))
 
     def _close(self, event: yaml.Event) -> None:
         frame = self._frames.pop()
@@ -153,7 +167,7 @@ class _Builder:
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         self._check_tag(event)
         self._count(event)
-        mark, style = event.start_mark, event.style or ""
+        (line, column), style = _place(event), event.style or ""
         is_key = bool(self._frames) and isinstance(self._frames[-1].node.value, dict) and self._frames[-1].key is None
         if is_key:
             return self._key(event)
@@ -163,7 +177,7 @@ class _Builder:
             value = event.value if style else resolve(event.value)
         except NumberTooLongError:
             raise self._stop(event, codes.RANGE, "the number is too long", "quote it if it is text") from None
-        node = Node(self.source, mark.line + 1, mark.column + 1, value, style, event.end_mark.line + 1)
+        node = Node(self.source, line, column, value, style, _end(event)[0])
         if not style and isinstance(value, str):
             node.cut = self._cut(event)
         if event.anchor:
@@ -171,15 +185,15 @@ class _Builder:
         return self._add(node, event)
 
     def _cut(self, event: yaml.Event) -> str:
-        end = event.end_mark
-        found = _CUT.match(self.lines[end.line], end.column) if end.line < len(self.lines) else None
+        line, column = _end(event)
+        found = _CUT.match(self.lines[line - 1], column - 1) if line <= len(self.lines) else None
         if not found:
             return ""
         # `SELECT 1 # two` may lose half a query; `SELECT 1    # a comment` is how comments are set.
         return "sure" if len(found.group(1)) == 1 or found.group(2) not in ("", " ", "#", "!") else "maybe"
 
     def _key(self, event: yaml.ScalarEvent) -> None:
-        mark, frame = event.start_mark, self._frames[-1]
+        frame = self._frames[-1]
         if event.anchor:
             raise self._stop(event, codes.YAML_FEATURE, "a key has an anchor", "leave the anchor out")
         if "\x00" in event.value:
@@ -191,7 +205,7 @@ class _Builder:
             what = f"the key '{event.value[:60]}' is written twice in one map, first in line {first.line}"
             fault = self._stop(event, codes.DUPLICATE_KEY, what, "keep one of them").fault
             self.faults.append(fault)
-        frame.key = (event.value, mark.line + 1, mark.column + 1)
+        frame.key = (event.value, *_place(event))
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         if event.anchor not in self._anchors:
@@ -201,8 +215,8 @@ class _Builder:
         if target is None:
             raise self._stop(event, codes.YAML_FEATURE, f"'*{event.anchor}' holds itself", "write the value out")
         self._count(event, target.size)
-        mark = event.start_mark
-        copy = Node(self.source, mark.line + 1, mark.column + 1, target.value, "*", mark.line + 1, target.size)
+        line, column = _place(event)
+        copy = Node(self.source, line, column, target.value, "*", line, target.size)
         self._add(copy, event)
 
     def _add(self, node: Node, event: yaml.Event) -> None:

@@ -6,15 +6,18 @@ token, never by text replacement.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pglast import ast, parser
 
 from skene_airflow.loop import codes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 PARAMETERS: Final = frozenset({"as_of"})
 # The C parser recurses without a bound of its own: a chain of 16,000 UNIONs ends the process.
@@ -23,8 +26,7 @@ MAX_NESTING_TOKENS: Final = 3_000
 _WRITES: Final = (ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt)
 _VERBS: Final = {ast.InsertStmt: "INSERT", ast.UpdateStmt: "UPDATE", ast.DeleteStmt: "DELETE", ast.MergeStmt: "MERGE"}
 _FLAT: Final = frozenset(
-    ("ASCII_44", "ASCII_46", "IDENT", "ICONST", "FCONST", "SCONST", "USCONST", "BCONST", "XCONST", "C_COMMENT")
-    + ("SQL_COMMENT",)
+    "ASCII_44 ASCII_46 IDENT ICONST FCONST SCONST USCONST BCONST XCONST C_COMMENT SQL_COMMENT".split()
 )
 _STRINGS: Final = frozenset(("SCONST", "USCONST"))
 _COMMENTS: Final = frozenset(("SQL_COMMENT", "C_COMMENT"))
@@ -151,7 +153,7 @@ def _broken(error: Exception) -> _BrokenError:
 
 def _jinja(tokens: list[_Token]) -> Iterator[SqlFault]:
     hint = "SQL is never a template; the time of the run is the parameter :as_of"
-    for token, following in zip(tokens, tokens[1:], strict=False):
+    for token, following in itertools.pairwise(tokens):
         opens = token.text == "{" and following.text in ("{", "%") and following.start == token.end
         if opens:
             yield SqlFault(token.start, "Jinja does not work in a query", hint, codes.SQL_JINJA)
@@ -232,12 +234,12 @@ def _statement_faults(statements: tuple[Any, ...]) -> Iterator[SqlFault]:
         return
     for node in _walk(statement):
         if isinstance(node, _WRITES):
-            at = getattr(node.relation, "location", 0)
+            at = getattr(node.relation, "location", None) or 0
             what = f"the query writes: {_VERBS[type(node)]}"
             yield SqlFault(at, what, "a condition only reads; people are marked with on_sent", codes.SQL_WRITES)
         elif isinstance(node, ast.IntoClause):
             what = "SELECT INTO makes a table"
-            yield SqlFault(max(node.rel.location, 0), what, "leave INTO out", codes.SQL_INTO)
+            yield SqlFault(getattr(node.rel, "location", None) or 0, what, "leave INTO out", codes.SQL_INTO)
         elif isinstance(node, ast.LockingClause):
             what = "the query locks rows (FOR UPDATE, FOR SHARE)"
             yield SqlFault(0, what, "leave the locking clause out", codes.SQL_LOCKS)
@@ -251,4 +253,4 @@ def _walk(root: ast.Node) -> Iterator[ast.Node]:
             todo.extend(item)
         elif isinstance(item, ast.Node):
             yield item
-            todo.extend(getattr(item, name) for name in item.__slots__)
+            todo.extend(getattr(item, name) for name in item)

@@ -1,7 +1,5 @@
 """What makes a step run: one closed model per ``type``."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -42,7 +40,7 @@ def cron_trouble(expression: str) -> str | None:
     if any(_RANDOM_FIELD.match(field) for field in fields):
         return f"{shown(expression)} fires at a random time"
     try:
-        croniter(expression, datetime(2024, 1, 1, tzinfo=UTC)).get_next()
+        next(croniter(expression, datetime(2024, 1, 1, tzinfo=UTC)))
     except (ValueError, KeyError, ArithmeticError, IndexError, TypeError, AttributeError) as error:
         if "failed to find next date" in str(error):
             return f"{shown(expression)} never fires"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from skene_airflow.loop import codes
 from skene_airflow.loop.faults import key_fault, node_fault
-from skene_airflow.loop.nodes import Loc, Node
-from skene_airflow.nouns import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from skene_airflow.loop.nodes import Loc, Node
+    from skene_airflow.nouns import Fault
 
 _ANY: Final = "*"
 # Path (* is any step) → the values that are refused; _ANY: every value that is written.

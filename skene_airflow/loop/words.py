@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
 from functools import cache
-from typing import Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from pydantic import BaseModel
 
 from skene_airflow.loop.model import TAG
-from skene_airflow.loop.nodes import Loc
 from skene_airflow.loop.schema import LoopFile
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from skene_airflow.loop.nodes import Loc
 
 # Theirs → ours, the best guess first.
 ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Final
-
-import yaml
+from typing import TYPE_CHECKING, Final
 
 from skene_airflow.loop import codes
-from skene_airflow.loop.nodes import Source
 from skene_airflow.nouns import Fault
+
+if TYPE_CHECKING:
+    import yaml
+
+    from skene_airflow.loop.nodes import Source
 
 _SQL_COMMENT: Final = re.compile(r"""^[^'"]*\b(select|from|where|and|or|join)\b.*\S #""", re.IGNORECASE)
 
