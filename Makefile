@@ -8,7 +8,7 @@ STAMP := $(VENV)/.skene-setup
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo.ui test lint unit constraints lowest clean
+.PHONY: help setup demo airflow test lint unit constraints lowest clean
 
 help:
 	@echo "make demo     run the reference loop against a real PostgreSQL and open the mails"

@@ -6,7 +6,7 @@ import csv
 import gzip
 import sys
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -80,14 +80,15 @@ def load(dsn: str, today: date | None = None) -> tuple[int, int]:
 
     ``today`` (UTC) becomes the day of the last order.
     """
+    now = datetime.now(UTC)
     orders = list(read_orders())
-    shift = (today or datetime.now(UTC).date()) - max(order.day for order in orders)
+    shift = (today or now.date()) - max(order.day for order in orders)
     customers = sorted({order.customer for order in orders})
     with psycopg.connect(dsn) as conn, conn.cursor() as cur:
         cur.execute(TABLES)
         with cur.copy("COPY orders (user_id, ordered_at, quantity, amount_usd) FROM STDIN") as copy:
             for order in orders:
-                copy.write_row((order.customer, _moment(order.day, shift), order.quantity, order.amount))
+                copy.write_row((order.customer, min(_noon(order.day + shift), now), order.quantity, order.amount))
         with cur.copy("COPY people FROM STDIN") as copy:
             for number in customers:
                 copy.write_row((number, *person(number)))
@@ -97,9 +98,10 @@ def load(dsn: str, today: date | None = None) -> tuple[int, int]:
     return len(customers), len(orders)
 
 
-def _moment(day: date, shift: timedelta) -> datetime:
-    # The data set knows days, not hours. Midnight keeps "7 days ago" still for as long as the demo runs.
-    return datetime.combine(day + shift, time.min, tzinfo=UTC)
+def _noon(day: date) -> datetime:
+    # The data set knows days, not hours. Noon is the same day in nearly every zone, and one hour for all keeps
+    # "7 days ago" still for as long as the demo runs.
+    return datetime.combine(day, time(12), tzinfo=UTC)
 
 
 def main() -> int:

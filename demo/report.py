@@ -60,7 +60,7 @@ def check(mode: str, before: Facts, after: Facts) -> list[str]:
     if mode == "shadow":
         return [f"a shadow run sent {after.mailed.total()} mails"] if after.mailed != before.mailed else []
     found = [f"{count} mails to one person" for count in set(after.mailed.values()) if count > 1]
-    # The query says NOW(): either count is right for a run that goes on while midnight passes.
+    # The query says NOW(): either count is right for a run that goes on while noon passes.
     if frozenset(after.mailed) not in (before.asked, after.asked):
         found.append(f"the query names {len(after.asked)} people, {len(after.mailed)} got mail, or other people did")
     if before.mailed and after.mailed != before.mailed:
@@ -86,11 +86,12 @@ def what_happened(seconds: float) -> None:
     run = _newest_run()
     say()
     say(f"  mode        {run['mode']}, as of {run['as_of']:%Y-%m-%d %H:%M %Z}")
-    say(f"  candidates  {run['candidates']:>7,}   rows the query returned")
+    say(f"  candidates  {run['candidates']:>7,}   people the query named")
     verdicts = dict(run["verdicts"] or {})
     skips = verdicts.pop("skip", {})
     for verdict, count in verdicts.items():
-        say(f"  {verdict:<11} {count:>7,}   {_verdict_means(verdict, run['mode'])}")
+        if count or verdict == "send":
+            say(f"  {verdict:<11} {count:>7,}   {_verdict_means(verdict, run['mode'])}")
     for reason, count in skips.items():
         say(f"  skip        {count:>7,}   {reason}: {WHY.get(reason, 'see docs')}")
     for status, count in (run["statuses"] or {}).items():

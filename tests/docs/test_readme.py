@@ -55,6 +55,11 @@ def test_every_chore_exists(name: str) -> None:
         assert chore in chores(), chore
 
 
+def test_no_chore_is_mistaken_for_a_folder() -> None:
+    [phony] = re.findall(r"^\.PHONY: (.*)$", read("Makefile"), re.MULTILINE)
+    assert set(phony.split()) == chores()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_named_path_exists(name: str) -> None:
     tops = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
