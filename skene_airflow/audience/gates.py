@@ -13,7 +13,7 @@ from skene_airflow.nouns import Reason
 
 ADDRESS = (
     r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-    r"@[[:alnum:]]([[:alnum:]-]*[[:alnum:]])?(\.[[:alnum:]]([[:alnum:]-]*[[:alnum:]])?)*$"
+    r"@([[:alnum:]]([[:alnum:]-]{0,61}[[:alnum:]])?\.)+(?![0-9]+$)[[:alnum:]]([[:alnum:]-]{0,61}[[:alnum:]])?$"
 )
 """One addr-spec as PostgreSQL's regular expressions say it: a dot-atom, @, and a domain (international ones too)."""
 

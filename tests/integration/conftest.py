@@ -1,0 +1,25 @@
+"""The shop that whole runs are tried in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from skene_airflow.ledger import Ledger
+from tests.integration.shop import USERS, Shop
+
+
+@pytest.fixture
+def shop(pg: str, tmp_path: Path) -> Iterator[Shop]:
+    """An empty shop with the reference loop and its template."""
+    folder = tmp_path / "loops"
+    folder.mkdir()
+    with closing(Ledger(lambda: psycopg.connect(pg))) as ledger:
+        shop = Shop(pg, folder, ledger)
+        shop.sql(USERS)
+        shop.template()
+        yield shop
