@@ -18,7 +18,7 @@ _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _ATOM_TEXT = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~\-]*")
 
 
-class InvalidAddress(SkeneError, ValueError):
+class InvalidAddress(SkeneError):
     """The address is not exactly one `local@domain`; mend it where it is stored."""
 
 

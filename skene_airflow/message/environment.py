@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Template, Undefined, nodes
 from jinja2.compiler import CodeGenerator, Frame
-from jinja2.exceptions import SecurityError, TemplateError
-from jinja2.runtime import Context, LoopContext
+from jinja2.exceptions import TemplateError
+from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from skene_airflow.errors import MissingVariable
 from skene_airflow.message.filters import FILTERS, GUARD_ITEMS, GUARD_LINK, TESTS, items, link
-from skene_airflow.message.limits import INTEGER_BITS, CannotRender, capped, fits
+from skene_airflow.message.limits import INTEGER_BITS, OUTPUT_CAP, CannotRender, capped, fits
 from skene_airflow.message.printing import Missing, finish, finish_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jinja2.runtime import Context
 
 LOOP_WORDS = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length"})
 """What `loop` knows inside a `for`."""
+_TOO_LARGE = "it is larger than 512 kB"
+# What a template can run into with values it was not made for.
+_SENSELESS = (
+    TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError, MemoryError,
+)  # fmt: skip
+_SIZED = (str, list, tuple)
 
 
 class _Generator(CodeGenerator):
@@ -112,13 +123,11 @@ class Program:
             text = _collect(chunks) if self._loops else "".join(chunks)
         except MissingVariable:
             raise
-        except (TemplateError, SecurityError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError,
-                RecursionError, MemoryError) as error:  # fmt: skip
+        except _SENSELESS as error:
             # Only the kind of error is told: its text may hold what the person's row holds.
             raise CannotRender(type(error).__name__) from None
         if not fits(text):
-            msg = "it is larger than 512 kB"
-            raise CannotRender(msg)
+            raise CannotRender(_TOO_LARGE)
         return text
 
 
@@ -136,35 +145,20 @@ class Expression:
             return self._call(values)
         except MissingVariable:
             raise
-        except (TemplateError, SecurityError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError,
-                RecursionError, MemoryError) as error:  # fmt: skip
+        except _SENSELESS as error:
             raise CannotRender(type(error).__name__) from None
 
 
-def _collect(chunks: Any) -> str:
+def _collect(chunks: Iterator[str]) -> str:
+    """Join what a program writes, and stop it once it writes too much."""
     found: list[str] = []
     size = 0
     for chunk in chunks:
         found.append(chunk)
         size += len(chunk)
-        if not size % 64:
-            capped_size(size)
-    capped_size(size)
+        if size > OUTPUT_CAP:
+            raise CannotRender(_TOO_LARGE)
     return "".join(found)
-
-
-def capped_size(size: int) -> None:
-    """Raise CannotRender if so many characters are too many."""
-    if not fits_size(size):
-        msg = "it is larger than 512 kB"
-        raise CannotRender(msg)
-
-
-def fits_size(size: int) -> bool:
-    """Tell whether so many characters may be one part of a mail."""
-    from skene_airflow.message.limits import OUTPUT_CAP
-
-    return size <= OUTPUT_CAP
 
 
 def _is_number(value: Any) -> bool:
@@ -172,7 +166,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _sum(left: Any, right: Any) -> Any:
-    if isinstance(left, (str, list, tuple)) and isinstance(right, (str, list, tuple)) and len(left) + len(right) > 512 * 1024:
+    if isinstance(left, _SIZED) and isinstance(right, _SIZED) and len(left) + len(right) > OUTPUT_CAP:
         msg = "a value is too long"
         raise CannotRender(msg)
     return _bounded(left + right)

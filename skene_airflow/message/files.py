@@ -49,9 +49,8 @@ def text_path(path: Path) -> Path | None:
 
 
 def _nearest(folder: Path, name: str) -> str:
-    known = sorted(
-        path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*") if path.suffix in (".html", ".md")
-    )
+    files = [path for path in folder.rglob("*") if path.suffix in (".html", ".md")]
+    known = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in files)
     near = get_close_matches(name, known, 1)
     return f"did you mean '{near[0]}'?" if near else f"write it as {FOLDER}/{name}.html"
 

@@ -13,12 +13,13 @@ from jinja2 import tests as jinja_tests
 
 from skene_airflow.message.limits import ITEMS_CAP, OUTPUT_CAP, CannotRender
 from skene_airflow.message.links import safe_link
-from skene_airflow.message.printing import Person
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from jinja2.runtime import Context
+
+    from skene_airflow.message.printing import Person
 
 PERSON = "_person"
 """The context's key for the Person; no template can name it."""
@@ -37,6 +38,8 @@ _TESTS = (
     "gt", "greaterthan", ">", "ge", ">=",
 )  # fmt: skip
 
+_MOST_DIGITS = 20
+
 Width = Literal["short", "medium", "long", "full"]
 
 
@@ -44,7 +47,7 @@ Width = Literal["short", "medium", "long", "full"]
 def print_date(context: Context, value: Any, width: str = "medium") -> str:
     """Print a date in the person's zone and language; width short, medium, long, full or a CLDR pattern."""
     moment = _day(value)
-    return cast("str", dates.format_date(moment, cast("Width", width), locale=_person(context).locale))
+    return dates.format_date(moment, cast("Width", width), locale=_person(context).locale)
 
 
 @pass_context
@@ -52,7 +55,7 @@ def print_datetime(context: Context, value: Any, width: str = "medium") -> str:
     """Print a date with its time in the person's zone and language."""
     person = _person(context)
     moment = _moment(value, person)
-    return cast("str", dates.format_datetime(moment, cast("Width", width), tzinfo=person.zone, locale=person.locale))
+    return dates.format_datetime(moment, cast("Width", width), tzinfo=person.zone, locale=person.locale)
 
 
 @pass_context
@@ -60,9 +63,9 @@ def print_time(context: Context, value: Any, width: str = "short") -> str:
     """Print the time of day in the person's zone and language."""
     person = _person(context)
     if isinstance(_present(value), time):
-        return cast("str", dates.format_time(value, cast("Width", width), locale=person.locale))
+        return dates.format_time(value, cast("Width", width), locale=person.locale)
     moment = _moment(value, person)
-    return cast("str", dates.format_time(moment, cast("Width", width), tzinfo=person.zone, locale=person.locale))
+    return dates.format_time(moment, cast("Width", width), tzinfo=person.zone, locale=person.locale)
 
 
 @pass_context
@@ -77,12 +80,12 @@ def print_ago(context: Context, value: Any) -> str:
 @pass_context
 def print_number(context: Context, value: Any, digits: int | None = None) -> str:
     """Print a number with the separators of the person's language; ``digits`` after the point if given."""
-    number = _number(value)
-    if digits is not None:
-        number = round(number, min(max(int(digits), 0), 20))
-        pattern = "#,##0." + "0" * int(digits) if digits else "#,##0"
-        return numbers.format_decimal(number, pattern, locale=_person(context).locale)
-    return numbers.format_decimal(number, locale=_person(context).locale, decimal_quantization=False)
+    locale = _person(context).locale
+    if digits is None:
+        return numbers.format_decimal(_number(value), locale=locale, decimal_quantization=False)
+    places = min(max(int(digits), 0), _MOST_DIGITS)
+    pattern = "#,##0." + "0" * places if places else "#,##0"
+    return numbers.format_decimal(_number(value), pattern, locale=locale)
 
 
 @pass_context
@@ -165,8 +168,12 @@ def _number(value: Any) -> Decimal | float | int:
     raise CannotRender(msg)
 
 
+def _chosen(known: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
+    return {name: known[name] for name in names}
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
-    **{name: jinja_filters.FILTERS[name] for name in _PLAIN},
+    **_chosen(jinja_filters.FILTERS, _PLAIN),
     "replace": replace,
     "date": print_date,
     "datetime": print_datetime,
@@ -175,4 +182,4 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "number": print_number,
     "money": print_money,
 }
-TESTS: dict[str, Callable[..., Any]] = {**{name: jinja_tests.TESTS[name] for name in _TESTS}, "none": is_none}
+TESTS: dict[str, Callable[..., Any]] = {**_chosen(jinja_tests.TESTS, _TESTS), "none": is_none}

@@ -152,6 +152,6 @@ def _keys(file: TemplateFile, root: yaml.MappingNode | None) -> None:
             seen.add(name)
             mark = value.start_mark
             setattr(file, name, Part(name, str(value.value).strip(), mark.line + 2, mark.column + 1))
-    if file.subject is None or not file.subject.source:
-        if not any(fault.path == "subject" for fault in file.faults):
-            file.fault(1, 1, "subject", Code.NO_SUBJECT, "a mail needs a subject", "write `subject: …`")
+    told = any(fault.path == "subject" for fault in file.faults)
+    if not told and (file.subject is None or not file.subject.source):
+        file.fault(1, 1, "subject", Code.NO_SUBJECT, "a mail needs a subject", "write `subject: …`")

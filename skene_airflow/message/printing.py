@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel import Locale, UnknownLocaleError
@@ -31,13 +30,16 @@ class Missing(Undefined):
 
     def __init__(self, hint: str | None = None, obj: Any = None, name: str | None = None, exc: Any = None) -> None:
         del exc, obj
-        super().__init__(hint=hint, name=name, exc=MissingVariable)  # type: ignore[arg-type]  # any exception type will do
+        super().__init__(hint=hint, name=name, exc=cast("Any", MissingVariable))
 
     @property
     def _undefined_message(self) -> str:
         return str(self._undefined_name or self._undefined_hint or "a value")
 
-    __str__ = __iter__ = __len__ = __contains__ = Undefined._fail_with_undefined_error  # type: ignore[assignment]  # noqa: SLF001  # as StrictUndefined does
+    def _fail(self, *_: object) -> Any:
+        raise MissingVariable(self._undefined_message)
+
+    __str__ = __iter__ = __len__ = __contains__ = _fail
 
 
 class Columns(dict[str, Any]):
@@ -172,8 +174,3 @@ def _stamp(value: datetime, zone: ZoneInfo) -> Any:
         local.year, local.month, local.day, local.hour, local.minute, local.second, local.microsecond,
         local.tzinfo, fold=local.fold,
     )  # fmt: skip
-
-
-def is_finite(value: float) -> bool:
-    """Tell whether a number can be printed."""
-    return math.isfinite(value)

@@ -135,7 +135,7 @@ class Renderer:
 
 def message_key(row: Row) -> str:
     """Return the stable hexadecimal name of a delivery, made of what it is and never of an address."""
-    what = "|".join((row.loop_id, row.step_id, row.user_key, row.entry_key))
+    what = f"{row.loop_id}|{row.step_id}|{row.user_key}|{row.entry_key}"
     return hashlib.sha256(what.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

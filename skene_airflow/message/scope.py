@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 from jinja2 import nodes
 
@@ -14,6 +14,9 @@ from skene_airflow.message.filters import FILTERS, TESTS
 from skene_airflow.message.limits import DEPTH_CAP
 from skene_airflow.message.wording import refusal
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
 NAMESPACES: Mapping[str, frozenset[str]] = {"loop": frozenset({"id", "topic"}), "step": frozenset({"id"})}
 """The namespaces beside `user`, and what each of them knows."""
 BUILT_IN = frozenset({"user", "loop", "step", "segment", "variant", "unsubscribe_url"})
@@ -22,7 +25,7 @@ _RESCUING = frozenset({"default", "d"})
 _PLAIN_NODES = (
     nodes.And, nodes.Or, nodes.Not, nodes.Neg, nodes.Pos, nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv,
     nodes.Mod, nodes.Concat, nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.Keyword, nodes.Slice,
-    nodes.Compare, nodes.Operand, nodes.TemplateData,
+    nodes.Compare, nodes.Operand, nodes.TemplateData, nodes.CondExpr,
 )  # fmt: skip
 _JOINED = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Concat, nodes.Neg, nodes.Pos)
 
@@ -137,19 +140,21 @@ class Reader:
             case nodes.Test():
                 self._known(node, "test", TESTS, Code.UNKNOWN_TEST)
                 self._children(node, spot)
-            case nodes.CondExpr():
-                if node.expr2 is None:
-                    text = "an `if` without `else` prints nothing for some people"
-                    self._problem(node, "if", Code.MAY_BE_NOTHING, text, "add `else ''`")
-                self._children(node, spot)
-            case nodes.Const():
-                if node.value is None:
-                    text = "`none` cannot be printed or compared with"
-                    self._problem(node, "none", Code.MAY_BE_NOTHING, text, "write `is none`, or `''`")
-            case _ if isinstance(node, _PLAIN_NODES):
-                self._children(node, spot)
             case _:
-                self._refuse(node)
+                self._plain(node, spot)
+
+    def _plain(self, node: nodes.Node, spot: _Spot) -> None:
+        if isinstance(node, nodes.CondExpr) and node.expr2 is None:
+            text = "an `if` without `else` prints nothing for some people"
+            self._problem(node, "if", Code.MAY_BE_NOTHING, text, "add `else ''`")
+        if isinstance(node, nodes.Const):
+            if node.value is None:
+                text = "`none` cannot be printed or compared with"
+                self._problem(node, "none", Code.MAY_BE_NOTHING, text, "write `is none`, or `''`")
+        elif isinstance(node, _PLAIN_NODES):
+            self._children(node, spot)
+        else:
+            self._refuse(node)
 
     def _children(self, node: nodes.Node, spot: _Spot) -> None:
         for child in node.iter_child_nodes():

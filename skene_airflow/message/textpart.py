@@ -24,7 +24,7 @@ _TALL = re.compile(r"\n{3,}")
 _AFTER_BREAK = re.compile(r"(?<=\n) (?=\S)")
 
 
-class NotDerivable(Exception):  # noqa: N818  # an answer between two functions, never shown
+class NotDerivable(Exception):
     """A link is opened in one branch and closed in another: the text is made from each mail's HTML instead."""
 
 
