@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import AfterValidator, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
 
 from skene_airflow.loop import codes
-from skene_airflow.loop.fields import Mailbox, Name, Template, Text, shown
+from skene_airflow.loop.fields import SOME, Mailbox, Name, Template, Text, shown
 from skene_airflow.loop.model import TAG, Model, by_type, refuse
 
 
@@ -15,7 +15,7 @@ def _value(value: Any) -> Any:
     if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     hint = 'write text, a number, true or false, or one expression: "{{ user.name }}"'
-    raise refuse(codes.WRONG_TYPE, "a list, a map or no number stands where a value is expected", hint)
+    raise refuse(codes.WRONG_TYPE, "this is not text, a number, true or false", hint)
 
 
 def _variable(name: str) -> str:
@@ -68,7 +68,7 @@ class EmailAction(Model):
         default=None, alias="from", description="The From address.", examples=["Ada at Acme <ada@acme.example>"]
     )
     reply_to: Mailbox | None = Field(default=None, description="Where answers go.")
-    variants: dict[Name, Variant] | None = Field(default=None, min_length=1, description="Alternative contents.")
+    variants: Annotated[dict[Name, Variant], SOME] | None = Field(default=None, description="Alternative contents.")
     utm: Utm | None = Field(default=None, description="Parameters added to the links.")
 
 
@@ -91,7 +91,7 @@ class ActionPart(Model):
     personalization: Personalization | None = Field(default=None, description=_PERSONALIZATION)
     from_: Mailbox | None = Field(default=None, alias="from", description="The From address.")
     reply_to: Mailbox | None = Field(default=None, description="Where answers go.")
-    variants: dict[Name, Variant] | None = Field(default=None, min_length=1, description="Alternative contents.")
+    variants: Annotated[dict[Name, Variant], SOME] | None = Field(default=None, description="Alternative contents.")
     utm: Utm | None = Field(default=None, description="Parameters added to the links.")
     title: Text | None = Field(default=None, description="in_app: the title.")
     body: str | None = Field(default=None, description="in_app: the text.")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
 
 from skene_airflow.loop.actions import ActionPart
-from skene_airflow.loop.fields import Column, Duration, Name, Sql, duration
+from skene_airflow.loop.fields import SOME, Column, Duration, Name, Sql, duration
 from skene_airflow.loop.model import TAG, Model, by_type
 
 
@@ -70,7 +70,7 @@ class Bands(Model):
     """Segments by the age of a timestamp."""
 
     by: Column = Field(description="A timestamp column of the query.")
-    bands: dict[Name, Band] = Field(min_length=1, description="For each segment the greatest age; rest for all others.")
+    bands: Annotated[dict[Name, Band], SOME] = Field(description="The greatest age of each segment; rest: all others.")
 
 
 def _shape(value: Any) -> str:
@@ -78,7 +78,6 @@ def _shape(value: Any) -> str:
 
 
 Segments: TypeAlias = Annotated[
-    Annotated[Annotated[tuple[Segment, ...], Field(min_length=1)], Tag(f"{TAG}rules")]
-    | Annotated[Bands, Tag(f"{TAG}bands")],
+    Annotated[Annotated[tuple[Segment, ...], SOME], Tag(f"{TAG}rules")] | Annotated[Bands, Tag(f"{TAG}bands")],
     Discriminator(_shape),
 ]

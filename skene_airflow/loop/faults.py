@@ -12,7 +12,9 @@ from skene_airflow.loop.words import advise, closest, description, keys_at
 from skene_airflow.nouns import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+MAX_FAULTS: Final = 200
 
 _Words = tuple[str, str, str]  # code, message, suggestion
 _KINDS: Final = {
@@ -55,9 +57,13 @@ def key_fault(root: Node, loc: Loc, code: str, message: str, suggestion: str = "
     return Fault(entry.source.file, entry.line, entry.column, path_text(loc), code, message, suggestion)
 
 
-def translate(errors: Iterable[Mapping[str, Any]], root: Node) -> list[Fault]:
-    """One fault for each of pydantic's errors."""
-    return [_fault(error, root) for error in errors]
+def translate(errors: Sequence[Mapping[str, Any]], root: Node) -> list[Fault]:
+    """One fault for each of pydantic's errors; of a file that is something else altogether, the first 200."""
+    faults = [_fault(error, root) for error in errors[:MAX_FAULTS]]
+    if len(errors) > MAX_FAULTS:
+        what = f"there are {len(errors) - MAX_FAULTS:,} more faults"
+        faults.append(node_fault(root, (), codes.VALUE, what, "mend the others first"))
+    return faults
 
 
 def _fault(error: Mapping[str, Any], root: Node) -> Fault:

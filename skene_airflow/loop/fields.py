@@ -85,6 +85,16 @@ def _one_line(value: str) -> str:
     return value
 
 
+def _some(value: Any) -> Any:
+    if not value:
+        raise refuse(codes.BLANK, "nothing is written here", "write at least one, or leave the key out")
+    return value
+
+
+# Not pydantic's min_length: that counts the good items only, and blames a list for a fault of its items.
+SOME: Final = AfterValidator(_some)
+
+
 def _table(value: str) -> str:
     parts = value.split(".")
     if len(parts) > 2 or not all(_IDENTIFIER.fullmatch(part) and len(part) <= 63 for part in parts):

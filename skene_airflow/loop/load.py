@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from skene_airflow.errors import LoopError
 from skene_airflow.loop import codes
 from skene_airflow.loop.checks import check
-from skene_airflow.loop.defaults import Defaults, DefaultsReader, merge, spread_action
+from skene_airflow.loop.defaults import DefaultsReader, merge, spread_action
 from skene_airflow.loop.faults import translate
 from skene_airflow.loop.schema import Loop, LoopFile
 from skene_airflow.loop.secrets import find_secrets, redact

@@ -10,8 +10,8 @@ from pydantic_core import PydanticCustomError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Marks the member of a union within pydantic's paths, where nothing a user writes can look like it.
-TAG: Final = "\ue000"
+# Marks the member of a union within pydantic's paths, where no key of the language looks like it.
+TAG: Final = "§"
 
 
 class Model(BaseModel):

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from skene_airflow.loop import codes
 from skene_airflow.loop.fields import (
+    SOME,
     Clock,
     Column,
     Connection,
@@ -41,7 +42,7 @@ class Connections(Model):
 class Entry(Model):
     """What "once" is per. Without any key: a person enters a step once, for ever."""
 
-    per: Annotated[tuple[Column, ...], Field(min_length=1)] | None = Field(
+    per: Annotated[tuple[Column, ...], SOME] | None = Field(
         default=None, description="Once for each value of these columns."
     )
     every: Duration | None = Field(default=None, description="Again, at the earliest after this time.")

@@ -8,7 +8,7 @@ from pydantic import Field, PrivateAttr
 
 from skene_airflow.loop.actions import Action, ActionPart, EmailAction, InAppAction, Variant
 from skene_airflow.loop.conditions import Condition, GraphqlCondition, QueryCondition, Ready, Segments
-from skene_airflow.loop.fields import Column, Duration, Name, Percentage, Rate, RateValue, Sql, Text
+from skene_airflow.loop.fields import SOME, Column, Duration, Name, Percentage, Rate, RateValue, Sql, Text
 from skene_airflow.loop.model import Model
 from skene_airflow.loop.nodes import Loc, Node
 from skene_airflow.loop.paths import parse_path
@@ -84,7 +84,7 @@ class LoopFile(Model):
     user: UserColumns = Field(default_factory=UserColumns, description="Which relation and columns mean what.")
     connections: Connections = Field(default_factory=Connections, description="Airflow connection ids.")
     action: ActionPart | None = Field(default=None, description="Inherited by the action of every step.")
-    steps: Annotated[tuple[Step, ...], Field(min_length=1)] = Field(description="The steps, in order.")
+    steps: Annotated[tuple[Step, ...], SOME] = Field(description="The steps, in order.")
     entry: EntryRule = Field(default_factory=Entry, description="once, each_run, or a map: what once is per.")
     exit: Sql | None = Field(default=None, description="Who has left: one SELECT of keys, or goal.")
     consent: Column | None = Field(default=None, description="A boolean column of the query.")

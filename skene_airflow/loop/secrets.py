@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _SHAPES: Final = re.compile(
     r"""
+    (?=re_|whsec_|SG\.|AKIA|[rs]k_|eyJ|-----B|://)(?:
     (?P<a_Resend_API_key>\bre_(?:[A-Za-z0-9]{6,12}_[A-Za-z0-9]{16,}|(?=[A-Za-z_]*[0-9])(?=[a-z0-9_]*[A-Z])[A-Za-z0-9_]{16,}|[0-9]{8,})\b)
     |(?P<a_webhook_secret>\bwhsec_[A-Za-z0-9+/=_-]{8,})
     |(?P<a_SendGrid_API_key>\bSG\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,})
@@ -23,8 +24,8 @@ _SHAPES: Final = re.compile(
     |(?P<a_Stripe_key>\b[rs]k_(?:live|test)_[A-Za-z0-9]{10,})
     |(?P<a_token>\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,})
     |(?P<a_private_key>-----BEGIN[ A-Z]{0,30}PRIVATE\ KEY-----)
-    |(?P<a_password>\b[a-z][a-z0-9+]{1,20}://[^\s:@/]{1,100}:[^\s:@/{}]{1,100}@)
-    """,
+    |(?P<a_password>://[^\s:@/]{1,100}:[^\s:@/{}]{1,100}@)
+    )""",
     re.VERBOSE,
 )
 

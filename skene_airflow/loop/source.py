@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 32
-MAX_VALUES: Final = 5_000
+MAX_VALUES: Final = 2_000
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # YAML 1.1 scanners break lines at the last three; YAML 1.2 does not. Nobody means them.
@@ -137,7 +137,8 @@ class _Builder:
     def _check_tag(self, event: yaml.NodeEvent) -> None:
         tag = getattr(event, "tag", None)
         if tag is not None:
-            what = f"the tag {tag[:40]} is not used in loops"
+            shown = tag.replace("tag:yaml.org,2002:", "!!")[:40]
+            what = f"the tag {shown} is not used in loops"
             raise self._stop(event, codes.YAML_FEATURE, what, "leave it out; quotes make a value text")
 
     def _count(self, event: yaml.Event, size: int = 1) -> None:
@@ -158,11 +159,11 @@ class _Builder:
             self._anchors[event.anchor] = None  # open: an alias to it would hold itself
         self._frames.append(_Frame(Node(self.source, line, column, empty), event.anchor))
 
-    def _close(self, event: yaml.Event) -> None:
+    def _close(self, _: yaml.Event) -> None:
         frame = self._frames.pop()
         if frame.anchor:
             self._anchors[frame.anchor] = frame.node
-        self._add(frame.node, event)
+        self._add(frame.node)
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         self._check_tag(event)
@@ -182,7 +183,7 @@ class _Builder:
             node.cut = self._cut(event)
         if event.anchor:
             self._anchors[event.anchor] = node
-        return self._add(node, event)
+        return self._add(node)
 
     def _cut(self, event: yaml.Event) -> str:
         line, column = _end(event)
@@ -217,9 +218,9 @@ class _Builder:
         self._count(event, target.size)
         line, column = _place(event)
         copy = Node(self.source, line, column, target.value, "*", line, target.size)
-        self._add(copy, event)
+        self._add(copy)
 
-    def _add(self, node: Node, event: yaml.Event) -> None:
+    def _add(self, node: Node) -> None:
         if not self._frames:
             self.root = node
             return
@@ -230,7 +231,8 @@ class _Builder:
         elif isinstance(frame.node.value, dict):
             if frame.key is None:
                 what = "a key is a list, a map or an alias"
-                raise self._stop(event, codes.YAML_FEATURE, what, 'quote it if it is text: "{{ … }}"')
+                hint = 'quote it if it is text: "{{ user.name }}"'
+                raise stop(self.source, node.line, node.column, codes.YAML_FEATURE, what, hint)
             text, line, column = frame.key
             frame.node.value.setdefault(text, Entry(self.source, line, column, node))
             frame.key = None

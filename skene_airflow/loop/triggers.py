@@ -10,7 +10,7 @@ from croniter import croniter
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from skene_airflow.loop import codes
-from skene_airflow.loop.fields import Duration, Name, Table, Text, shown
+from skene_airflow.loop.fields import SOME, Duration, Name, Table, Text, shown
 from skene_airflow.loop.model import TAG, Model, by_type, refuse
 
 PRESETS: Final[dict[str, str]] = {
@@ -98,16 +98,16 @@ class DatabaseTrigger(Model):
 
     type: Literal["database"] = Field(description="Runs when rows of a table change.")
     table: Table = Field(description="The table whose changes count.", examples=["users"])
-    event: Annotated[
-        tuple[Literal["insert", "update", "delete"], ...], BeforeValidator(_as_list), Field(min_length=1)
-    ] = Field(description="The kind of change (insert, update, delete), or a list of kinds.")
+    event: Annotated[tuple[Literal["insert", "update", "delete"], ...], BeforeValidator(_as_list), SOME] = Field(
+        description="The kind of change (insert, update, delete), or a list of kinds."
+    )
 
 
 class AssetTrigger(Model):
     """Runs when Airflow assets are updated."""
 
     type: Literal["asset"] = Field(description="Runs when an Airflow asset is updated.")
-    asset: Annotated[tuple[Text, ...], BeforeValidator(_as_list), Field(min_length=1)] = Field(
+    asset: Annotated[tuple[Text, ...], BeforeValidator(_as_list), SOME] = Field(
         description="The name of an Airflow asset; a list means all of them.", examples=["dbt_users"]
     )
 

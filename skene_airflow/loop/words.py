@@ -74,6 +74,8 @@ def advise(key: str, allowed: Collection[str]) -> str:
     if key == "id" and "steps" in allowed:
         return "a loop's id is the name of its file"
     for ours in ELSEWHERE.get(lower, ("connections",) if lower.endswith("_conn_id") else ()):
+        if ours in allowed and ours == "connections":
+            return "write it in connections: {source: …, email: …}"
         if ours in allowed:
             return f"it is called '{ours}' here"
     if near := difflib.get_close_matches(lower, allowed, 1, 0.7):
