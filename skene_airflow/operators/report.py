@@ -10,9 +10,11 @@ from skene_airflow.errors import RunDoesNotAddUp
 from skene_airflow.operators.base import LoopOperator, plain_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.sdk import Context
 
-_FAILED = frozenset({"failed", "upstream_failed", "removed"})
+_FAILED = frozenset({"failed", "removed"})
 
 
 class ReportOperator(LoopOperator):
@@ -24,7 +26,7 @@ class ReportOperator(LoopOperator):
         from skene_airflow.stages.report import report
 
         states = self.states_before(context)
-        failed = sorted(name for name, state in states.items() if state in _FAILED)
+        failed = failed_tasks(states)
         try:
             with self.job(context) as job:
                 outcome = report(job, failed)
@@ -51,3 +53,9 @@ class ReportOperator(LoopOperator):
             for name, state in states.items()
             if name in before or name.rpartition("_")[0] in before
         }
+
+
+def failed_tasks(states: Mapping[str, str]) -> list[str]:
+    """The tasks that failed by themselves, sorted; those they took along only if nobody else is to be named."""
+    failed = [name for name, state in states.items() if state in _FAILED]
+    return sorted(failed or [name for name, state in states.items() if state == "upstream_failed"])

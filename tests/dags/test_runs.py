@@ -101,6 +101,7 @@ def test_a_failed_condition_fails_the_run_and_says_only_the_sqlstate(deployment:
         "report": "failed",
     }
     assert "22P02" in done.stdout
+    assert "because of: evaluate. Nothing was sent" in done.stdout
     assert not re.search(r"Surname\d|person\d", deployment.everything_written())
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from airflow.sdk import DAG, BaseOperator, TaskGroup
 
-from skene_airflow.operators.report import ReportOperator
+from skene_airflow.operators.report import ReportOperator, failed_tasks
 
 
 class Idle(BaseOperator):
@@ -41,3 +41,10 @@ def test_a_run_without_any_state_is_no_failure() -> None:
     with DAG("d", schedule=None):
         report = ReportOperator(task_id="report", loop=None)  # type: ignore[arg-type] # no loop is needed
     assert states_before({}, report) == {}
+
+
+def test_only_the_causes_are_named() -> None:
+    assert failed_tasks({"evaluate": "failed", "segment": "upstream_failed", "send": "upstream_failed"}) == ["evaluate"]
+    assert failed_tasks({"evaluate": "success", "send_1": "failed", "send_0": "failed"}) == ["send_0", "send_1"]
+    assert failed_tasks({"segment": "upstream_failed"}) == ["segment"]
+    assert failed_tasks({"evaluate": "success", "send": "skipped"}) == []
