@@ -33,7 +33,7 @@ class SmtpServer:
     """Context manager. ``plan`` maps a step (ehlo, mail, rcpt, data, dot, rset) to what happens there.
 
     ``drop`` breaks the line, ``hang`` is silence, ``take_drop``/``take_hang``/``take <reply>`` (at ``dot``) do so
-    after the mail was taken; any other text is the reply.
+    after the mail was taken; any other text is the reply. A ``login`` needs ``tls`` and ``starttls``.
     """
 
     tls: ssl.SSLContext | None = None
@@ -85,7 +85,7 @@ class SmtpServer:
             tls_context=self.tls if self.starttls else None,
             require_starttls=False,
             authenticator=self._authenticate,
-            auth_require_tls=False,
+            auth_require_tls=True,
             auth_required=self.login is not None,
             enable_SMTPUTF8=False,
         )

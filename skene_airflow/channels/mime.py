@@ -51,7 +51,7 @@ def mime(message: Message, date: datetime) -> bytes:
         kind, content = parts[0] if parts else ("plain", "")
         return _bytes([*head, *_part_head(kind), ""]) + _quoted(content)
     boundary = f"=_sk_{message.message_key}"
-    mail = [_bytes([*head, f'Content-Type: multipart/alternative; boundary="{boundary}"', ""])]
+    mail = [_bytes([*head, f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"', ""])]
     for kind, content in parts:
         mail += [_bytes([f"--{boundary}", *_part_head(kind), ""]), _quoted(content)]
     return b"".join([*mail, _bytes([f"--{boundary}--"])])

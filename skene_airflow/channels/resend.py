@@ -189,7 +189,7 @@ def base_url(config: ChannelConfig) -> str:
 
     Raises SettingsError if that is no http(s) address.
     """
-    host = config.host.strip().rstrip("/") or API
+    host = config.host.strip() or API
     if "://" not in host:
         host = f"{config.schema.strip() or 'https'}://{host}"
     try:
@@ -198,7 +198,13 @@ def base_url(config: ChannelConfig) -> str:
             url = url.copy_with(port=config.port)
     except (httpx.InvalidURL, ValueError):
         url = httpx.URL()
-    if url.scheme not in {"http", "https"} or not url.host or url.query or url.fragment or url.userinfo:
+    if (
+        url.scheme not in {"http", "https"}
+        or not re.fullmatch(r"[\w.:-]+", url.host)
+        or url.query
+        or url.fragment
+        or url.userinfo
+    ):
         raise SettingsError("the resend connection's host must be a name or a base URL such as https://api.resend.com")
     return str(url).rstrip("/")
 

@@ -23,10 +23,12 @@ class DoubleServer(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], receive: Receive) -> None:
         self.receive = receive
+        self.connections = 0
         self._open: set[socket.socket] = set()
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections += 1
         self._open.add(request)
         super().process_request(request, client_address)
 

@@ -71,6 +71,11 @@ class ResendServer:
         """Every mail that was taken, in order; never shortened."""
         return self._log.rows
 
+    @property
+    def connections(self) -> int:
+        """How many connections clients have opened so far."""
+        return self._http.connections
+
     def close(self) -> None:
         """Stop answering, and break what is still open."""
         if not self._stopped.is_set():
