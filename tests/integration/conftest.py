@@ -9,7 +9,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from skene_airflow.channels import Channel, ChannelConfig, make_channel
 from skene_airflow.ledger import Ledger
+from skene_airflow.testing import ResendServer
 from tests.integration.shop import USERS, Shop
 
 
@@ -23,3 +25,15 @@ def shop(pg: str, tmp_path: Path) -> Iterator[Shop]:
         shop.sql(USERS)
         shop.template()
         yield shop
+
+
+@pytest.fixture
+def server() -> Iterator[ResendServer]:
+    with ResendServer() as server:
+        yield server
+
+
+@pytest.fixture
+def resend(server: ResendServer) -> Iterator[Channel]:
+    with make_channel(ChannelConfig("resend", host=server.url, password="re_test")) as channel:
+        yield channel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from skene_airflow.stages.job import Job, RunFacts
 from skene_airflow.stages.report import RunReport, report
 from skene_airflow.stages.segment import Segmented, segment
 from skene_airflow.stages.send import Sender
+from skene_airflow.testing import ResendServer
 
 LOOP = """\
 type: retention
@@ -80,14 +82,14 @@ class Shop:
     def sql(self, text: str, *params: object) -> list[dict[str, Any]]:
         """Run one statement; its rows as dicts."""
         with psycopg.connect(self.uri, row_factory=dict_row) as conn:
-            cur = conn.execute(text, params or None)  # type: ignore[call-overload]
+            cur = conn.execute(text, params or None)
             return cur.fetchall() if cur.description else []
 
     def dormant(self, number: int, first: int = 1) -> None:
         """Add users who were last seen a month ago."""
         self.sql(
-            "INSERT INTO users SELECT i, 'user' || i || '@example.com', 'User ' || i, now() - interval '30 days', false,"
-            " 'Europe/Berlin', 'de' FROM generate_series(%s::int, %s::int) i",
+            "INSERT INTO users SELECT i, 'user' || i || '@example.com', 'User ' || i, now() - interval '30 days',"
+            " false, 'Europe/Berlin', 'de' FROM generate_series(%s::int, %s::int) i",
             first,
             first + number - 1,
         )
@@ -143,3 +145,13 @@ class Shop:
         """How many deliveries read as what."""
         rows = self.sql("SELECT status, count(*) AS n FROM skene.deliveries_v GROUP BY status")
         return {row["status"]: row["n"] for row in rows}
+
+
+def mailed(server: ResendServer) -> Counter[str]:
+    """Who was mailed how often, as the provider knows it."""
+    return Counter(mail.to for mail in server.accepted)
+
+
+def everybody(number: int, first: int = 1) -> Counter[str]:
+    """Each of these users once."""
+    return Counter(f"user{i}@example.com" for i in range(first, first + number))

@@ -7,6 +7,7 @@ import hmac
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,16 @@ from skene_airflow.nouns import Mode
 Connection = psycopg.Connection[dict[str, Any]]
 KEY = b"an address key of 32 random bytes"
 SOON = datetime.now(UTC) + timedelta(hours=1)
+
+RULES = Rules(
+    loop_id="l",
+    step_id="main",
+    topic="marketing",
+    transactional=False,
+    mode=Mode.LIVE,
+    expires_at=SOON,
+    address_key=KEY,
+)
 
 
 @pytest.fixture
@@ -46,19 +57,8 @@ def stage(
         )
 
 
-def judge(conn: Connection, **rules: Any) -> dict[str | None, str | None]:
-    facts = Rules(
-        **{
-            "loop_id": "l",
-            "step_id": "main",
-            "topic": "marketing",
-            "transactional": False,
-            "mode": Mode.LIVE,
-            "expires_at": SOON,
-            "address_key": KEY,
-            **rules,
-        }
-    )
+def judge(conn: Connection, **changes: Any) -> dict[str | None, str | None]:
+    facts = replace(RULES, **changes)
     rows = conn.execute(decision("skene", "stage_1"), facts.params()).fetchall()
     assert all((row["verdict"] == "skip") == (row["reason"] is not None) for row in rows)
     return {row["user_key"]: row["reason"] for row in rows}
@@ -83,7 +83,7 @@ def test_everybody_good_is_sent(conn: Connection) -> None:
 
 def test_the_hmac_is_the_standard_one_over_the_trimmed_ascii_lower_case(conn: Connection) -> None:
     stage(conn, ("1", "  ADA@Example.com\n"))
-    rules = Rules("l", "main", "marketing", False, Mode.LIVE, SOON, KEY)
+    rules = RULES
     row = conn.execute(decision("skene", "stage_1"), rules.params()).fetchone()
     assert row is not None
     assert row["address"] == "ADA@Example.com"
@@ -171,7 +171,7 @@ def test_late(conn: Connection) -> None:
 
 def test_the_first_row_of_a_person_wins(conn: Connection) -> None:
     stage(conn, ("1", "first@example.com"), ("1", "second@example.com"), ("2", "b@example.com"))
-    rules = Rules("l", "main", "marketing", False, Mode.LIVE, SOON, KEY)
+    rules = RULES
     rows = conn.execute(decision("skene", "stage_1"), rules.params()).fetchall()
     assert sorted((row["user_key"], row["address"]) for row in rows) == [
         ("1", "first@example.com"),
@@ -233,7 +233,7 @@ def test_suppressions(
 
 def test_a_redirected_entry_counts_for_nothing_else(conn: Connection) -> None:
     stage(conn, ("1", "a@example.com"))
-    rules = Rules("l", "main", "marketing", False, Mode.REDIRECT, SOON, KEY)
+    rules = replace(RULES, mode=Mode.REDIRECT)
     row = conn.execute(decision("skene", "stage_1"), rules.params()).fetchone()
     assert row is not None
     assert row["entry_key"] == "redirect:"

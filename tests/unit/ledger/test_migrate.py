@@ -52,7 +52,7 @@ def test_a_second_time_changes_nothing(connect: Connect) -> None:
 def test_the_script_for_dbas_makes_the_same_schema(connect: Connect) -> None:
     with connect() as conn:
         conn.autocommit = True
-        conn.execute(migrate.sql())  # type: ignore[call-overload]
+        conn.execute(migrate.sql())
     by_hand = shape(connect)
     with connect() as conn:
         conn.execute("DROP SCHEMA skene CASCADE")
