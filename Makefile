@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.skene-setup
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Behind a proxy with its own certificate uv, like pip, must trust what the machine trusts.
+export UV_SYSTEM_CERTS := 1
 
 .PHONY: help setup demo airflow test lint unit constraints lowest clean
 
