@@ -8,7 +8,7 @@ from skene_airflow.loop import codes
 from skene_airflow.loop.fields import shown
 from skene_airflow.loop.model import TAG
 from skene_airflow.loop.nodes import Loc, Node, path_text
-from skene_airflow.loop.words import advise, closest, description, keys_at
+from skene_airflow.loop.words import advise, closest, description, keys_at, renamed
 from skene_airflow.nouns import Fault
 
 if TYPE_CHECKING:
@@ -59,11 +59,19 @@ def key_fault(root: Node, loc: Loc, code: str, message: str, suggestion: str = "
 
 def translate(errors: Sequence[Mapping[str, Any]], root: Node) -> list[Fault]:
     """One fault for each of pydantic's errors; of a file that is something else altogether, the first 200."""
-    faults = [_fault(error, root) for error in errors[:MAX_FAULTS]]
+    meant = {_meant(error) for error in errors[:MAX_FAULTS] if error["type"] == "extra_forbidden"}
+    # A key under another name is one mistake, not an unknown key and a missing one.
+    told = [error for error in errors[:MAX_FAULTS] if error["type"] != "missing" or error["loc"] not in meant]
+    faults = [_fault(error, root) for error in told]
     if len(errors) > MAX_FAULTS:
         what = f"there are {len(errors) - MAX_FAULTS:,} more faults"
         faults.append(node_fault(root, (), codes.VALUE, what, "mend the others first"))
     return faults
+
+
+def _meant(error: Mapping[str, Any]) -> Loc:
+    loc: Loc = error["loc"]
+    return (*loc[:-1], renamed(str(loc[-1]), keys_at(loc[:-1])) or "")
 
 
 def _fault(error: Mapping[str, Any], root: Node) -> Fault:

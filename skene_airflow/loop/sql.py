@@ -6,10 +6,10 @@ token, never by text replacement.
 
 from __future__ import annotations
 
-import itertools
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pglast import ast, parser
@@ -127,7 +127,7 @@ def _check(text: str) -> tuple[SqlFault, ...]:
         tokens = _scan(text)
         faults = [*_jinja(tokens), *_unknown_parameters(tokens)]
         if not faults:
-            faults = list(_statement_faults(_parse(_neutral(text, tokens), tokens)))
+            faults = list(_statement_faults(_parse(_neutral(text, tokens), tokens), tokens))
     except _BrokenError as broken:
         faults = [broken.fault]
     return tuple(sorted(faults, key=lambda fault: fault.offset))
@@ -162,7 +162,7 @@ def _broken(error: Exception, text: str) -> _BrokenError:
 
 def _jinja(tokens: list[_Token]) -> Iterator[SqlFault]:
     hint = "SQL is never a template; the time of the run is the parameter :as_of"
-    for token, following in itertools.pairwise(tokens):
+    for token, following in pairwise(tokens):
         opens = token.text == "{" and following.text in ("{", "%") and following.start == token.end
         if opens:
             yield SqlFault(token.start, "Jinja does not work in a query", hint, codes.SQL_JINJA)
@@ -232,7 +232,7 @@ def _parse(text: str, tokens: list[_Token]) -> tuple[Any, ...]:
     return statements
 
 
-def _statement_faults(statements: tuple[Any, ...]) -> Iterator[SqlFault]:
+def _statement_faults(statements: tuple[Any, ...], tokens: list[_Token]) -> Iterator[SqlFault]:
     statement = statements[0].stmt
     if not isinstance(statement, (ast.SelectStmt, *_WRITES)):
         kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(statement).__name__.removesuffix("Stmt")).upper()
@@ -248,7 +248,12 @@ def _statement_faults(statements: tuple[Any, ...]) -> Iterator[SqlFault]:
             yield SqlFault(getattr(node.rel, "location", None) or 0, what, "leave INTO out", codes.SQL_INTO)
         elif isinstance(node, ast.LockingClause):
             what = "the query locks rows (FOR UPDATE, FOR SHARE)"
-            yield SqlFault(0, what, "leave the locking clause out", codes.SQL_LOCKS)
+            yield SqlFault(_locks_at(tokens), what, "leave the locking clause out", codes.SQL_LOCKS)
+
+
+def _locks_at(tokens: list[_Token]) -> int:
+    kinds = ("UPDATE", "SHARE", "NO", "KEY")
+    return next((token.start for token, after in pairwise(tokens) if token.name == "FOR" and after.name in kinds), 0)
 
 
 def _walk(root: ast.Node) -> Iterator[ast.Node]:

@@ -66,24 +66,39 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
+def renamed(key: str, allowed: Collection[str]) -> str | None:
+    """The key of this map that an unknown key stands for, or None; ``allowed`` are the keys of its map."""
+    for ours in _ours(key):
+        if ours in allowed:
+            return ours
+    near = difflib.get_close_matches(_plain(key), allowed, 1, 0.7)
+    return near[0] if near else None
+
+
 def advise(key: str, allowed: Collection[str]) -> str:
     """What to write instead of an unknown key, where ``allowed`` are the keys of its map."""
-    lower = key.lower().replace("-", "_")
     if key == "<<":
         return "YAML 1.2 has no merge keys; keys that loops share go into _defaults.yaml"
     if key == "id" and "steps" in allowed:
         return "a loop's id is the name of its file"
-    for ours in ELSEWHERE.get(lower, ("connections",) if lower.endswith("_conn_id") else ()):
-        if ours in allowed and ours == "connections":
-            return "write it in connections: {source: …, email: …}"
-        if ours in allowed:
-            return f"it is called '{ours}' here"
-    if near := difflib.get_close_matches(lower, allowed, 1, 0.7):
-        return f"did you mean '{near[0]}'?"
-    for word in (key, *ELSEWHERE.get(lower, ("connections",) if lower.endswith("_conn_id") else ())):
+    here = renamed(key, allowed)
+    if here == "connections":
+        return "write it in connections: {source: …, email: …}"
+    if here is not None:
+        return f"it is called '{here}' here" if here in _ours(key) else f"did you mean '{here}'?"
+    for word in (key, *_ours(key)):
         if places := _places().get(word):
             return f"'{word}' belongs in {places[0]}" if word == key else f"write '{word}' in {places[0]}"
     return f"the keys here are {', '.join(sorted(allowed))}"
+
+
+def _plain(key: str) -> str:
+    return key.lower().replace("-", "_")
+
+
+def _ours(key: str) -> tuple[str, ...]:
+    word = _plain(key)
+    return ELSEWHERE.get(word, ("connections",) if word.endswith("_conn_id") else ())
 
 
 def closest(word: object, words: Collection[str]) -> str:

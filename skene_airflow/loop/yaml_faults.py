@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _SQL_COMMENT: Final = re.compile(r"""^[^'"]*\b(select|from|where|and|or|join)\b.*\S #""", re.IGNORECASE)
 
 
-class Stop(Exception):  # noqa: N818 - not an error of the program: the end of reading one file
+class Stop(Exception):
     """Reading this file ends here."""
 
     def __init__(self, fault: Fault) -> None:
@@ -31,9 +31,11 @@ def stop(source: Source, line: int, column: int, code: str, message: str, sugges
 
 def syntax_stop(error: yaml.YAMLError, source: Source) -> Stop:
     """The scanner's complaint in our words, at its place."""
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "this is not YAML")
+    mark = getattr(error, "problem_mark", None)
+    if mark is None or "end of stream" in problem or "expected ',' or" in problem:
+        mark = getattr(error, "context_mark", None) or mark  # where the quote or bracket is opened
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     lines = source.text.split("\n")
     here = lines[line - 1] if line <= len(lines) else ""
     if "\t" in here[: len(here) - len(here.lstrip())]:
@@ -53,9 +55,9 @@ def _words(problem: str, character: str) -> str:
     if "cannot start any token" in problem:
         return f"no unquoted value can begin with '{character}'"
     if "expected ',' or" in problem:
-        return "a '[' or '{' is not closed, or a ',' is missing"
+        return "this is not closed, or a ',' is missing in it"
     if "unexpected end of stream" in problem:
-        return "a quote is opened and never closed"
+        return "this quote is never closed"
     if "expected key" in problem or "expected ':'" in problem:
         return "this line is neither a key nor a part of the value above"
     return problem
