@@ -39,6 +39,8 @@ TABLE = (
     Rule((NO_REPLY,), ("unsupported",), Answer.ACCOUNT, advice="Check login, disable_tls and disable_ssl."),
     Rule((530, 534, 535, 538), (), Answer.ACCOUNT, advice="Check the connection's login and password."),
     Rule(range(500, 600), _CONNECTION, Answer.ACCOUNT, advice="The server refuses this connection."),
+    # 552 and 554 at MAIL speak of this mail's size or policy; any other 5xx refuses whoever it is from.
+    Rule((*range(500, 552), 553, *range(555, 600)), ("mail",), Answer.ACCOUNT, advice="Check the From address."),
     # After the final dot only a plain answer settles it. 421 is also what a proxy says that lost its server.
     Rule(range(200, 300), ("dot",), Answer.ACCEPTED),
     Rule((421,), ("dot",), Answer.DOUBT),

@@ -150,7 +150,8 @@ def smtp_rig(stack: ExitStack, tmp_path: Path) -> Rig:
     server = stack.enter_context(SmtpServer())
     plans = {
         "mail_busy": ("mail", "451 try later", Answer.LATER),
-        "mail_refused": ("mail", f"553 {ECHO[:60]}", Answer.BAD_LOT),
+        "mail_refused": ("mail", f"553 {ECHO[:60]}", Answer.ACCOUNT),
+        "mail_too_big": ("mail", "552 too big", Answer.BAD_LOT),
         "mail_needs_login": ("mail", "530 log in first", Answer.ACCOUNT),
         "rcpt_greylisted": ("rcpt", "450 greylisted", Answer.LATER),
         "rcpt_unknown": ("rcpt", f"550 {ECHO[:60]}", Answer.BAD_LOT),
