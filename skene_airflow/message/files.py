@@ -31,14 +31,14 @@ def find_template(loop: Loop, name: str, where: str) -> tuple[Path | None, list[
     """Return the file of a template and the faults of its name; ``where`` is the key's path in the loop."""
     if not _NAME.fullmatch(name):
         hint = "write the file's name without its ending: small letters, digits and `_`"
-        return None, [loop.fault(where, Code.BAD_NAME, f"'{name[:60]}' is no plain name", hint)]
+        return None, [loop.fault(where, Code.BAD_NAME.value, f"'{name[:60]}' is no plain name", hint)]
     folder = loop.root / FOLDER
     found = [path for path in (folder / f"{name}.html", folder / f"{name}.md") if path.is_file()]
     if not found:
-        return None, [loop.fault(where, Code.NOT_FOUND, f"there is no template '{name}'", _nearest(folder, name))]
+        return None, [loop.fault(where, Code.NOT_FOUND.value, f"there is no template '{name}'", _nearest(folder, name))]
     if len(found) > 1:
         text = f"the template '{name}' exists as .html and as .md"
-        return None, [loop.fault(where, Code.TWO_FILES, text, "keep one of them")]
+        return None, [loop.fault(where, Code.TWO_FILES.value, text, "keep one of them")]
     return found[0], _not_yet(loop, folder, found[0])
 
 

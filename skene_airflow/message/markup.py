@@ -215,6 +215,8 @@ class Scanner:
         """Refuse a link that begins wrongly; mark the prints that begin one, to be checked for each person."""
         if attribute.name not in LINKS:
             return
+        if not attribute.parts:
+            self._bad_link(attribute, "")
         at_start, before = True, list[bool]()
         for part in attribute.parts:
             if isinstance(part, Piece) and part.kind == "block":

@@ -40,6 +40,7 @@ class Missing(Undefined):
         raise MissingVariable(self._undefined_message)
 
     __str__ = __iter__ = __len__ = __contains__ = _fail
+    __round__ = __abs__ = __reversed__ = __format__ = _fail
 
 
 class Columns(dict[str, Any]):

@@ -68,7 +68,7 @@ class _Compiler:
         """Return the blueprint, or every fault."""
         action = self.step.action
         if not isinstance(action, EmailAction):
-            return [self.loop.fault(self._path("type"), Code.NOT_SUPPORTED, "this action is not supported yet")]
+            return [self.loop.fault(self._path("type"), Code.NOT_SUPPORTED.value, "this action is not supported yet")]
         sender, reply_to = self._mailbox(action.from_, "from"), self._mailbox(action.reply_to, "reply_to")
         self._personalization(action.personalization)
         path, faults = find_template(self.loop, action.template, self._path("template"))
@@ -110,7 +110,7 @@ class _Compiler:
             return one_mailbox(text) if text else None
         except InvalidAddress:
             hint = "write `name@company.com`, or `Name <name@company.com>`"
-            self.faults.append(self.loop.fault(self._path(key), Code.BAD_SENDER, "this is not one address", hint))
+            self.faults.append(self.loop.fault(self._path(key), Code.BAD_SENDER.value, "this is not one address", hint))
             return None
 
     def _personalization(self, values: Mapping[str, object]) -> None:
@@ -119,7 +119,7 @@ class _Compiler:
             if not _KEY.fullmatch(key) or key in BUILT_IN or key in _WORDS:
                 text = f"'{key}' cannot be a name in a template"
                 hint = "begin with a letter, use letters, digits and `_`, and none of " + ", ".join(sorted(BUILT_IN))
-                self.faults.append(self.loop.fault(where, Code.BAD_KEY, text, hint))
+                self.faults.append(self.loop.fault(where, Code.BAD_KEY.value, text, hint))
                 continue
             uses = self._value(value, where) if isinstance(value, str) else Uses()
             self.keys[key], self.key_columns[key] = frozenset(uses.required), frozenset(uses.columns)
@@ -128,12 +128,13 @@ class _Compiler:
         environment = sandbox(escape=False)
         try:
             uses = Reader({}, frozenset({"user"})).read(environment.parse(value))
-            environment.from_string(value)
+            if not uses.problems:
+                environment.from_string(value)
         except TemplateSyntaxError as error:
-            self.faults.append(self.loop.fault(where, Code.SYNTAX, _sentence(error), "mend the Jinja"))
+            self.faults.append(self.loop.fault(where, Code.SYNTAX.value, _sentence(error), "mend the Jinja"))
             return Uses()
         for problem in uses.problems:
-            self.faults.append(self.loop.fault(where, problem.code, problem.message, problem.suggestion))
+            self.faults.append(self.loop.fault(where, problem.code.value, problem.message, problem.suggestion))
         return uses
 
     def _parts(self, file: TemplateFile, *, markdown: bool) -> tuple[str, str, str] | None:

@@ -56,6 +56,7 @@ class _Writer:
         self._breaks = 2  # line breaks that the output ends with
         self._pending = 0
         self._space = False
+        self._at_mark = False
         self._silent: list[str] = []
         self._pre = 0
         self._lists: list[int | None] = []
@@ -88,7 +89,8 @@ class _Writer:
         return text if self.plain else literal(text)
 
     def _break(self, count: int) -> None:
-        self._pending = max(self._pending, count)
+        if not self._at_mark:  # a paragraph inside an item begins beside the item's mark
+            self._pending = max(self._pending, count)
         self._space = False
 
     def _flush(self) -> None:
@@ -103,7 +105,7 @@ class _Writer:
     def _put(self, source: str) -> None:
         self._flush()
         self._out.append(source)
-        self._breaks = 0
+        self._breaks, self._at_mark = 0, False
 
     def _text(self, text: str) -> None:
         if self._pre:
@@ -167,14 +169,14 @@ class _Writer:
             self._space = True
 
     def _item(self) -> None:
+        self._at_mark = False
         self._break(1)
         mark = "- "
         if self._lists and self._lists[-1] is not None and not self._depth:
             self._lists[-1] += 1
             mark = f"{self._lists[-1]}. "
         self._put("  " * (len(self._lists) - 1) + mark)
-        self._breaks = 1  # a paragraph inside an item begins beside its mark
-        self._pending = 0
+        self._at_mark = True
 
     def _image(self, event: Event) -> None:
         alt = next((item for item in event.attributes if item.name == "alt"), None)
@@ -186,6 +188,7 @@ class _Writer:
         if name == "a" and self._links:
             self._link()
         elif name not in _VOID:
+            self._at_mark = self._at_mark and name != "li"
             self._layout(name, -1)
 
     def _link(self) -> None:
