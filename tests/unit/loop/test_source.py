@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 import tracemalloc
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -174,13 +174,12 @@ plain = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(plain)
-def test_what_another_writer_wrote_is_read_back(data: object) -> None:
-    text = yaml.safe_dump({"k": data}, allow_unicode=True)
-    parsed = parse(text.encode(), "x.yaml")
+def test_json_is_yaml(data: object) -> None:
+    parsed = parse(json.dumps({"k": data}, ensure_ascii=False, indent=1).encode(), "x.yaml")
     if not parsed.faults:
         assert parsed.root is not None
         assert as_lists(parsed.root.plain()) == {"k": data}
-    else:  # a scanner of YAML 1.1 quotes what it takes for a control character
+    else:  # a byte order mark within a text
         assert {found.code for found in parsed.faults} <= {"SK003"}
 
 
