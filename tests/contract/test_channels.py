@@ -255,14 +255,13 @@ def test_every_accepted_message_has_an_id(rig: Rig) -> None:
     assert [mail.to for mail in rig.taken()] == [one.to for one in messages]
 
 
-def test_the_same_key_again_is_no_second_mail(rig: Rig) -> None:
+def test_the_window_says_whether_the_same_key_again_is_a_second_mail(rig: Rig) -> None:
     with rig.open() as channel:
-        if channel.window is None:
-            pytest.skip("this provider cannot be asked again")
         body = channel.freeze(batch(channel))
         first, again = (channel.send(body, "sk/loop/main/1") for _ in range(2))
         assert again == first
-    assert len(rig.taken()) == len(batch(channel))
+        calls_that_mailed = 2 if channel.window is None else 1
+        assert len(rig.taken()) == calls_that_mailed * len(batch(channel))
 
 
 def _faults() -> list[tuple[str, str, Answer]]:
