@@ -70,6 +70,7 @@ def asking(conn: psycopg.Connection[Any], question: Question) -> Iterator[str]:
         "IntervalStyle": "iso_8601",
         "bytea_output": "hex",
         "extra_float_digits": "1",
+        "standard_conforming_strings": "on",  # what the scanner of `:as_of` takes for granted
     }
     try:
         with conn.transaction(), conn.cursor() as cur:
