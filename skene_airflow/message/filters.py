@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from babel import dates, numbers
-from jinja2 import Undefined, pass_context
+from jinja2 import Undefined, pass_context, pass_eval_context
 from jinja2 import filters as jinja_filters
 from jinja2 import tests as jinja_tests
 
@@ -17,6 +17,7 @@ from skene_airflow.message.links import safe_link
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from jinja2.nodes import EvalContext
     from jinja2.runtime import Context
 
     from skene_airflow.message.printing import Person
@@ -29,8 +30,8 @@ GUARD_ITEMS = "_items"
 """The filter put around what a `for` walks over; no template can name it."""
 
 _PLAIN = (
-    "abs", "capitalize", "count", "d", "default", "first", "float", "int", "join", "last", "length", "list", "lower",
-    "max", "min", "reverse", "round", "sort", "sum", "title", "trim", "truncate", "unique", "upper", "urlencode",
+    "abs", "capitalize", "count", "d", "default", "first", "float", "int", "last", "length", "list", "lower",
+    "max", "min", "reverse", "sort", "sum", "title", "trim", "truncate", "unique", "upper", "urlencode",
 )  # fmt: skip
 _TESTS = (
     "defined", "undefined", "string", "number", "integer", "float", "boolean", "true", "false", "mapping", "sequence",
@@ -101,6 +102,21 @@ def replace(value: Any, old: str, new: str) -> str:
         msg = "a replaced value is too long"
         raise CannotRender(msg)
     return text.replace(old, new)
+
+
+@pass_eval_context
+def join(eval_ctx: EvalContext, value: Any, between: str = "") -> str:
+    """Join a list's items, as long as the result stays short enough for a mail."""
+    found = items(value)
+    if len(found) * len(str(between)) > OUTPUT_CAP:
+        msg = "a joined list is too long"
+        raise CannotRender(msg)
+    return cast("str", jinja_filters.do_join(eval_ctx, found, between))
+
+
+def round_number(value: Any, digits: int = 0, method: Literal["common", "ceil", "floor"] = "common") -> float:
+    """Round a number, as Jinja does, to a sensible count of digits."""
+    return jinja_filters.do_round(_present(value), min(max(int(digits), -_MOST_DIGITS), _MOST_DIGITS), method)
 
 
 def link(value: Any) -> str:
@@ -174,7 +190,9 @@ def _chosen(known: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Calla
 
 FILTERS: dict[str, Callable[..., Any]] = {
     **_chosen(jinja_filters.FILTERS, _PLAIN),
+    "join": join,
     "replace": replace,
+    "round": round_number,
     "date": print_date,
     "datetime": print_datetime,
     "time": print_time,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 KEYS = ("subject", "preheader")
 _BARE_JINJA = re.compile(r"^(\w+:[ \t]+)(\{[{%].*?)[ \t]*$", re.MULTILINE)
-_CUT = re.compile(r"^\w+:[ \t]+(?![\"'|>])[^\n]*?[ \t](#)", re.MULTILINE)
+_CUT = re.compile(r"^\w+:[ \t]+(?![\"'|>]|\{[{%])[^\n]*?[ \t](#)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

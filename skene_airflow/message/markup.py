@@ -18,6 +18,8 @@ _END = re.compile(r"([^\s/>]*)[^>]*>?")
 _ATTRIBUTE = re.compile(r"[\s/]+|(?P<close>>)|(?P<name>[^\s=>/\"']+)(?P<eq>\s*=\s*)?|(?P<junk>.)", re.DOTALL)
 _UNQUOTED = re.compile(r"[^\s>\"']*")
 _RAW = frozenset({"script", "style", "xmp", "iframe", "noembed", "noframes", "plaintext"})
+BRANCH = "{%"
+"""The name under which a block between attributes is kept."""
 LINKS = frozenset({"href", "src", "action", "formaction", "background", "poster", "xlink:href", "cite", "data"})
 
 
@@ -91,7 +93,7 @@ class Scanner:
         elif self._mode == "value":
             attribute = self._attributes[-1]
             attribute.parts.append(piece)
-            if attribute.name.startswith("on"):
+            if attribute.name.startswith("on") or attribute.name == "srcdoc":
                 text = f"a value inside {attribute.name}=… could run as a script"
                 self._trouble(piece.offset, Code.UNSAFE_PLACE, text, "mail has no scripts; take it out")
         elif self._mode == "tag":
@@ -115,6 +117,8 @@ class Scanner:
                 self._branches.pop()
         if self._mode == "value":
             self._attributes[-1].parts.append(piece)
+        elif self._mode == "tag":
+            self._attributes.append(Attribute(BRANCH, piece.offset))
         elif self._mode == "text":
             self._emit(Event("piece", piece=piece))
 
@@ -217,12 +221,12 @@ class Scanner:
             return
         if not attribute.parts:
             self._bad_link(attribute, "")
-        at_start, before = True, list[bool]()
+        start = _Start()
         for part in attribute.parts:
             if isinstance(part, Piece) and part.kind == "block":
-                at_start = _branch(part.word, at_start, before)
-            elif at_start:
-                at_start = False
+                start.pass_block(part.word)
+            elif start.here:
+                start.here = False
                 if isinstance(part, Piece):
                     self.guarded.add(part.offset)
                 elif not safe_link(part.strip()):
@@ -236,13 +240,22 @@ class Scanner:
         self._trouble(attribute.offset, Code.BAD_LINK, text, "links in mail begin with https://, http:// or mailto:")
 
 
-def _branch(word: str, at_start: bool, before: list[bool]) -> bool:
-    """Return whether the value is still empty after a block: each branch begins where its `if` began."""
-    if word in ("if", "for"):
-        before.append(at_start)
-        return at_start
-    if word in ("elif", "else") and before:
-        return before[-1]
-    if word.startswith("end") and before:
-        return before.pop()
-    return at_start
+class _Start:
+    """Whether a value read branch by branch may still be empty: each branch begins where its `if` began."""
+
+    def __init__(self) -> None:
+        self.here = True
+        self._open: list[tuple[bool, bool, bool]] = []  # at the `if`; after any branch so far; has an `else`
+
+    def pass_block(self, word: str) -> None:
+        """Go past a block with this first word."""
+        if word in ("if", "for"):
+            self._open.append((self.here, False, False))
+        elif word in ("elif", "else") and self._open:
+            began, after, has_else = self._open[-1]
+            self._open[-1] = (began, after or self.here, has_else or word == "else")
+            self.here = began
+        elif word in ("endif", "endfor") and self._open:
+            began, after, has_else = self._open.pop()
+            # Without an `else` there are people for whom no branch writes anything.
+            self.here = after or self.here or (began and not has_else)

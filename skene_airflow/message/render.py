@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2.meta import find_undeclared_variables
 
-from skene_airflow.errors import MissingVariable
+from skene_airflow.errors import MissingVariable, SettingsError
 from skene_airflow.message import textpart
 from skene_airflow.message.address import SUBJECT_CAP, InvalidAddress, clean_line, one_address, one_mailbox
 from skene_airflow.message.environment import Program, sandbox
@@ -60,12 +60,12 @@ class Row:
 
 
 class Renderer:
-    """Fills one blueprint. Raises InvalidAddress when made if the sender or reply address is none."""
+    """Fills one blueprint. Raises SettingsError when made if the site's addresses cannot stand in a mail."""
 
     def __init__(self, blueprint: Blueprint, site: Site) -> None:
         self._blueprint, self._site = blueprint, site
-        sender = blueprint.sender or site.from_email
-        self._sender = one_mailbox(sender) if sender else ""
+        self._sender = _sender(blueprint.sender or site.from_email)
+        _check_base_url(site.base_url)
         self._reply_to = one_mailbox(blueprint.reply_to) if blueprint.reply_to else None
         self._subject = Program(blueprint.subject, escape=False)
         self._html = Program(blueprint.html, escape=True)
@@ -137,6 +137,20 @@ def message_key(row: Row) -> str:
     """Return the stable hexadecimal name of a delivery, made of what it is and never of an address."""
     what = f"{row.loop_id}|{row.step_id}|{row.user_key}|{row.entry_key}"
     return hashlib.sha256(what.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _sender(text: str) -> str:
+    try:
+        return one_mailbox(text) if text else ""
+    except InvalidAddress:
+        msg = "from_email is not one address; write `name@company.com` or `Name <name@company.com>`"
+        raise SettingsError(msg) from None
+
+
+def _check_base_url(url: str) -> None:
+    if url and not url.startswith(("https://", "http://")):
+        msg = "[skene] base_url begins with https://; links in mail lead nowhere without it"
+        raise SettingsError(msg)
 
 
 def _names(blueprint: Blueprint) -> frozenset[str]:

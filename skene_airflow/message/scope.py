@@ -245,7 +245,7 @@ class Reader:
         if near:
             return f"did you mean '{near[0]}'?"
         if "user" in self.scope and name.isidentifier():
-            return f"a column of the person is `user.{name}`; other values go into `personalization`"
+            return f"write `user.{name}` for a column, or add it to `personalization`"
         return "only `user` is in scope here"
 
     def _refuse(self, node: nodes.Node) -> None:

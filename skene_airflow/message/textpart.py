@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+from jinja2 import TemplateSyntaxError
+
+from skene_airflow.message.environment import sandbox
 from skene_airflow.message.filters import GUARD_LINK
-from skene_airflow.message.markup import Attribute, Event, Scanner
+from skene_airflow.message.markup import BRANCH, Attribute, Event, Scanner
 from skene_airflow.message.tags import Piece, literal, split
 
 _PARAGRAPHS = frozenset(
@@ -25,13 +28,22 @@ _AFTER_BREAK = re.compile(r"(?<=\n) (?=\S)")
 
 
 class NotDerivable(Exception):
-    """A link is opened in one branch and closed in another: the text is made from each mail's HTML instead."""
+    """Branches cut through a link or a hidden element: the text is made from each mail's HTML instead."""
 
 
 def text_source(html: str) -> str:
     """Return the Jinja source of the text part of a Jinja HTML source. Raises NotDerivable."""
-    scanner = Scanner().scan(split(html))
-    return _Writer(scanner.guarded).write(scanner.events)
+    pieces = split(html)
+    scanner = Scanner().scan(pieces)
+    writer = _Writer(scanner.guarded)
+    source = writer.write(scanner.events)
+    if writer.sets != sum(piece.word == "set" for piece in pieces if piece.kind == "block"):
+        raise NotDerivable
+    try:
+        sandbox(escape=False).parse(source)
+    except TemplateSyntaxError as error:
+        raise NotDerivable from error
+    return source
 
 
 def text_of(html: str) -> str:
@@ -51,6 +63,7 @@ def tidy(text: str) -> str:
 class _Writer:
     def __init__(self, guarded: set[int]) -> None:
         self.plain = False
+        self.sets = 0
         self._guarded = guarded
         self._out: list[str] = []
         self._breaks = 2  # line breaks that the output ends with
@@ -127,11 +140,14 @@ class _Writer:
         # The branch may be passed over, so what stands before it is finished first.
         self._flush()
         self._out.append(piece.source)
+        self.sets += piece.word == "set"
         self._depth += piece.word in ("if", "for")
         self._depth -= piece.word in ("endif", "endfor")
 
     def _start(self, event: Event) -> None:
         name = event.text
+        if name in ("a", "img") and any(item.name == BRANCH for item in event.attributes):
+            raise NotDerivable
         style = next((item for item in event.attributes if item.name in ("style", "hidden")), None)
         if name in _SILENT or (style and name not in _VOID and _is_hidden(style)):
             self._silent.append(name)
@@ -225,4 +241,8 @@ def guard(piece: Piece, guarded: set[int]) -> str:
 def _is_hidden(attribute: Attribute) -> bool:
     if attribute.name == "hidden":
         return True
-    return bool(_HIDDEN.search("".join(part for part in attribute.parts if isinstance(part, str))))
+    if not _HIDDEN.search("".join(part for part in attribute.parts if isinstance(part, str))):
+        return False
+    if any(isinstance(part, Piece) for part in attribute.parts):
+        raise NotDerivable
+    return True

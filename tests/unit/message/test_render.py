@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skene_airflow.errors import MissingVariable
+from skene_airflow.errors import MissingVariable, SettingsError
 from skene_airflow.message.address import InvalidAddress
 from skene_airflow.message.blueprint import Blueprint
 from skene_airflow.message.links import Signer
@@ -129,6 +129,8 @@ def test_links_from_data(desk: Desk) -> None:
         "{{ user.v | date }}",
         "{{ user.v | money('EUR') }}",
         "{{ user.l | number }}",
+        "{{ user.l | join(user.big) }}",
+        "{{ user.huge | round(2) }}",
         "{% for a in user.long %}{% endfor %}",
         "{% for a in user.l %}{% for b in user.l %}{{ user.big }}{% endfor %}{% endfor %}",
         "{% set a = user.v %}" + "{% set a = a ~ a %}" * 60 + "{{ a }}",
@@ -172,8 +174,12 @@ def test_addresses(desk: Desk) -> None:
     for bad in ("", "a@x.example, b@x.example", "Ada <ada@example.com>"):
         with pytest.raises(InvalidAddress):
             desk.render("x", address=bad)
-    with pytest.raises(InvalidAddress):
-        Renderer(desk.compile("x"), replace(SITE, from_email="nobody"))
+
+
+@pytest.mark.parametrize("site", [replace(SITE, from_email="nobody"), replace(SITE, base_url="mail.acme.example")])
+def test_a_site_that_no_mail_can_carry(desk: Desk, site: Site) -> None:
+    with pytest.raises(SettingsError):
+        Renderer(desk.compile("x"), site)
 
 
 def test_the_footer_stands_under_marketing_only(desk: Desk) -> None:

@@ -53,7 +53,7 @@ FILES = [
     ),
     (
         "---\nsubject: x\n---\n{{ email }}",
-        "4:4: 'email' is not in scope; a column of the person is `user.email`; other values go into `personalization` [SK311]",
+        "4:4: 'email' is not in scope; write `user.email` for a column, or add it to `personalization` [SK311]",
     ),
 ]
 
@@ -123,6 +123,8 @@ BODIES = [
     ('<a href="">x</a>', Code.BAD_LINK),
     ('<a href="java{{ user.x }}">x</a>', Code.BAD_LINK),
     ('<a href="{% if user.x %}{{ user.x }}{% else %}vbscript:x{% endif %}">x</a>', Code.BAD_LINK),
+    ('<a href="{% if user.x %}https://a.example{% endif %}/path">x</a>', Code.BAD_LINK),
+    ('<iframe srcdoc="{{ user.x }}"></iframe>', Code.UNSAFE_PLACE),
     ('<img src="cid:x">', Code.BAD_LINK),
     ("<a {{ user.x }}>x</a>", Code.UNSAFE_PLACE),
     ("<a href={{ user.x }}>x</a>", Code.UNSAFE_PLACE),
@@ -149,9 +151,10 @@ def test_what_a_body_cannot_say(desk: Desk, body: str, code: Code) -> None:
 GOOD = [
     "{{ user.name }} {{ user['First name'] }} {{ loop.id }} {{ loop.topic }} {{ step.id }} {{ segment }}",
     "{% for x in user.list %}{{ loop.index }} {{ x.name or '' }}{% if not loop.last %}, {% endif %}{% endfor %}",
-    "{% set n = user.seats + 1 %}{{ n }} {{ 'a' if n > 1 else 'b' }}{% if variant is defined %}{{ variant }}{% endif %}",
+    "{% set n = user.seats + 1 %}{{ n }} {{ 'a' if n else 'b' }}{% if variant is defined %}{{ variant }}{% endif %}",
     "{% raw %}{{ not.jinja }}{% endraw %} {# {{ nor.this }} #}",
     '<a href="{% if user.x %}https://a.example/{{ user.x }}{% else %}#top{% endif %}">x</a>',
+    '<a href="{% if user.x %}https://a.example{% else %}https://b.example{% endif %}/path">x</a>',
     '<td {% if user.x %}class="a"{% endif %} style="width: {{ user.x }}%"><img src="https://x.example/a.png" alt="">',
     "<!--[if mso]><table><tr><td><![endif]--><p>x</p><!--[if mso]></td></tr></table><![endif]-->",
     "5 < 6 and {{ user.x }} <3 <!-- {{ user.y }} --> <!doctype html><br/>",

@@ -57,7 +57,7 @@ def test_text(html: str, text: str) -> None:
         '<a href="{% if yes %}https://a.example{% else %}https://b.example/{{ name }}{% endif %}">x</a>',
         "{% raw %}<p>{{ no }}</p>{% endraw %} {# c #} {{ name }}",
         "{{ '}}' }} {{ {'a': {'b': name}}.a.b }}",
-        "<p>a</p>{% if yes %}{% if items %}b{% endif %}{% endif %}{% for x in items %}<p>{{ x }}</p>{% endfor %}<p>z</p>",
+        "<p>a</p>{% if yes %}{% if items %}b{% endif %}{% endif %}{% for x in items %}<p>{{ x }}</p>{% endfor %}z",
     ],
 )
 def test_a_text_template_says_what_the_html_says(html: str, yes: bool, items: list[str]) -> None:
@@ -68,6 +68,23 @@ def test_a_text_template_says_what_the_html_says(html: str, yes: bool, items: li
     for number in "12":
         from_html = from_html.replace(f"{number}. ", "- ")
     assert from_source == from_html
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        (
+            '<a {% if user.x %}href="https://a.example"{% else %}href="https://b.example"{% endif %}>go</a>',
+            "go <https://b",
+        ),
+        ('<p style="{% if user.x %}display:none{% endif %}">shown</p>', "shown"),
+        ('<p style="display:none">{% set y = 5 %}</p>{{ y }}', "5"),
+        ('<p style="display:none">{% if user.x %}</p>{% endif %}<p>z</p>', ""),
+    ],
+)
+def test_where_branches_cut_the_text_is_read_from_each_mail(desk: Desk, html: str, text: str) -> None:
+    assert desk.compile(html).text == ""
+    assert desk.render(html, {"x": 0}).text.startswith(text)
 
 
 def test_a_link_cut_by_branches_is_read_from_each_mail(desk: Desk) -> None:
