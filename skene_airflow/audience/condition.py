@@ -131,10 +131,16 @@ def staging_query(bound: str, columns: Mapping[str, str], user: UserColumns, kee
     )
 
 
-def stream(conn: psycopg.Connection[Any], query: sql.Composed) -> Iterator[Any]:
-    """The query's rows in COPY text format, block by block: memory stays flat whatever the audience's size."""
-    with conn.cursor() as cur, cur.copy(sql.SQL("COPY ({}) TO STDOUT").format(query)) as out:
-        yield from out
+def stream(conn: psycopg.Connection[Any], query: sql.Composed, question: Question) -> Iterator[Any]:
+    """The query's rows in COPY text format, block by block: memory stays flat whatever the audience's size.
+
+    Raises QueryError for the source's own errors, so that whoever writes the blocks elsewhere is not blamed on it.
+    """
+    try:
+        with conn.cursor() as cur, cur.copy(sql.SQL("COPY ({}) TO STDOUT").format(query)) as out:
+            yield from out
+    except psycopg.Error as error:
+        raise refused(error.sqlstate, question) from None
 
 
 _WORDS = {

@@ -49,12 +49,14 @@ class Ledger:
             with conn.transaction(), conn.cursor(row_factory=dict_row) as cur:
                 yield cur
         except psycopg.Error as error:
-            state = error.sqlstate or "no connection"
-            if self._conn is not None and self._conn.closed:
-                self._conn = None
-            raise LedgerError(
-                f"The ledger could not be used (SQLSTATE {state}); nothing was lost. {_advice(state)}"
-            ) from None
+            raise self.refused(error) from None
+
+    def refused(self, error: psycopg.Error) -> LedgerError:
+        """What to raise for an error of the ledger's own connection: its SQLSTATE, and our words."""
+        if self._conn is not None and self._conn.closed:
+            self._conn = None
+        state = error.sqlstate or "no connection"
+        return LedgerError(f"The ledger could not be used (SQLSTATE {state}); nothing was lost. {_advice(state)}")
 
     def _open(self) -> psycopg.Connection[Any]:
         if self._conn is None or self._conn.closed:

@@ -98,8 +98,11 @@ class Stage:
         like = sql.Identifier(self._ledger.schema, "stage")
         self._cur.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(table, like))
         columns = sql.SQL(", ").join(map(sql.Identifier, STAGE_COLUMNS))
-        with self._cur.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(table, columns)) as copy:
-            yield copy
+        try:
+            with self._cur.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(table, columns)) as copy:
+                yield copy
+        except psycopg.Error as error:  # here, or the source that is being read meanwhile would seem to have failed
+            raise self._ledger.refused(error) from None
         self.copied = self._cur.rowcount
         self._cur.execute(sql.SQL("ANALYZE {}").format(table))
 

@@ -65,7 +65,7 @@ def _stage(job: Job, header: RunHeader) -> Run:
             types = condition.describe(conn, bound, _question(job))
             query = condition.staging_query(bound, types, columns, blueprint.columns)
             with stage.rows() as rows:
-                for block in condition.stream(conn, query):
+                for block in condition.stream(conn, query, _question(job)):
                     rows.write(block)
         kept = {name: types[name] for name in blueprint.columns}
         return stage.commit(header, kept, (blueprint.sha256, blueprint.to_json()))

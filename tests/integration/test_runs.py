@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from skene_airflow.channels import Channel
-from skene_airflow.errors import ConfError, QueryError, SettingsError
+from skene_airflow.errors import ConfError, LedgerError, QueryError, SettingsError
 from skene_airflow.ledger import Ledger
 from skene_airflow.nouns import Mode
 from skene_airflow.stages.evaluate import evaluate
@@ -279,3 +279,17 @@ def test_the_ledger_in_a_database_of_its_own(shop: Shop, server: ResendServer, r
     ledger.close()
     assert mailed(server) == everybody(120)
     assert shop.sql("SELECT to_regnamespace('skene') AS n") == [{"n": None}]
+
+
+def test_trouble_of_the_ledger_is_not_blamed_on_the_condition(shop: Shop, resend: Channel) -> None:
+    shop.dormant(5000)
+    shop.ledger.migrate()
+    shop.sql("ALTER TABLE skene.stage ADD CHECK (n < 4000)")
+    with pytest.raises(LedgerError, match="23514"):
+        shop.run(resend)
+    shop.sql("ALTER TABLE skene.stage DROP CONSTRAINT stage_n_check")
+    shop.sql("CREATE FUNCTION slow(bigint) RETURNS bigint LANGUAGE sql VOLATILE AS 'SELECT 1 / (4000 - $1)'")
+    failing = LOOP.replace("AND re_engagement_sent = false", "AND slow(id) < 2")
+    with pytest.raises(QueryError, match="22012"):
+        shop.run(resend, shop.job(loop=shop.loop(failing)))
+    assert shop.run(resend).statuses == {"sent": 5000}
