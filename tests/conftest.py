@@ -36,7 +36,7 @@ def pg(postgres: str) -> str:
     """The address (URI) of a fresh, empty database."""
     name = f"t{next(_NUMBERS)}"
     with psycopg.connect(postgres, autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+        conn.execute(f"CREATE DATABASE {name}")
     return psycopg.conninfo.make_conninfo(postgres, dbname=name)
 
 

@@ -40,30 +40,36 @@ def test_max_mode_is_a_ceiling_and_never_a_floor() -> None:
         assert order.index(lowered(mode, ceiling)) == min(order.index(mode), order.index(ceiling))
 
 
-@pytest.mark.parametrize(("conf", "asked"), [
-    ({}, Asked()),
-    ({"mode": "auto"}, Asked()),
-    ({"mode": "live"}, Asked(LIVE)),
-    ({"mode": "shadow"}, Asked(SHADOW)),
-    ({"mode": "live", "expires_after": "30d"}, Asked(LIVE, timedelta(days=30))),
-    ({"mode": "live", "release": [], "rekey": False}, Asked(LIVE)),
-])
+@pytest.mark.parametrize(
+    ("conf", "asked"),
+    [
+        ({}, Asked()),
+        ({"mode": "auto"}, Asked()),
+        ({"mode": "live"}, Asked(LIVE)),
+        ({"mode": "shadow"}, Asked(SHADOW)),
+        ({"mode": "live", "expires_after": "30d"}, Asked(LIVE, timedelta(days=30))),
+        ({"mode": "live", "release": [], "rekey": False}, Asked(LIVE)),
+    ],
+)
 def test_conf(conf: dict[str, object], asked: Asked) -> None:
     assert read_conf(conf) == asked
 
 
-@pytest.mark.parametrize(("conf", "says"), [
-    ({"Mode": "live"}, "unknown key 'Mode'"),
-    ({"mode": "redirect"}, "auto, shadow or live"),
-    ({"mode": "LIVE"}, "auto, shadow or live"),
-    ({"mode": True}, "auto, shadow or live"),
-    ({"mode": ["live"]}, "auto, shadow or live"),
-    ({"expires_after": 30}, "a duration"),
-    ({"expires_after": "soon"}, "expires_after 'soon'"),
-    ({"expires_after": "-1d"}, "expires_after '-1d'"),
-    ({"release": ["max_growth"]}, "not supported yet"),
-    ({"rekey": True}, "not supported yet"),
-])
+@pytest.mark.parametrize(
+    ("conf", "says"),
+    [
+        ({"Mode": "live"}, "unknown key 'Mode'"),
+        ({"mode": "redirect"}, "auto, shadow or live"),
+        ({"mode": "LIVE"}, "auto, shadow or live"),
+        ({"mode": True}, "auto, shadow or live"),
+        ({"mode": ["live"]}, "auto, shadow or live"),
+        ({"expires_after": 30}, "a duration"),
+        ({"expires_after": "soon"}, "expires_after 'soon'"),
+        ({"expires_after": "-1d"}, "expires_after '-1d'"),
+        ({"release": ["max_growth"]}, "not supported yet"),
+        ({"rekey": True}, "not supported yet"),
+    ],
+)
 def test_a_typo_never_sends_mail(conf: dict[str, object], says: str) -> None:
     with pytest.raises(ConfError, match=says):
         read_conf(conf)
