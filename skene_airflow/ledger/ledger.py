@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import contextmanager, suppress
+from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_loads
 
 from skene_airflow.errors import LedgerError
 from skene_airflow.ledger import migrate
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 log = logging.getLogger(__name__)
+
+# A numeric 5.50 in jsonb is 5.50, and not the float 5.5.
+_EXACT = partial(json.loads, parse_float=Decimal)
 
 Cursor = psycopg.Cursor[DictRow]
 
@@ -62,6 +69,7 @@ class Ledger:
         if self._conn is None or self._conn.closed:
             self._conn = self._connect()
             self._conn.autocommit = True  # so that every transaction is one we opened
+            set_json_loads(_EXACT, self._conn)
             self._conn.prepare_threshold = None  # PgBouncer in transaction mode forgets prepared statements
         return self._conn
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from markupsafe import escape
 
 from skene_airflow.channels import Channel
 from skene_airflow.errors import ConfError, LedgerError, QueryError, SettingsError
@@ -293,3 +294,14 @@ def test_trouble_of_the_ledger_is_not_blamed_on_the_condition(shop: Shop, resend
     with pytest.raises(QueryError, match="22012"):
         shop.run(resend, shop.job(loop=shop.loop(failing)))
     assert shop.run(resend).statuses == {"sent": 5000}
+
+
+def test_values_arrive_as_the_database_has_them(shop: Shop, server: ResendServer, resend: Channel) -> None:
+    shop.dormant(1)
+    odd = 'a\\b\tc\nd \\N é😀 "q" {{ x }} %s'
+    shop.sql("UPDATE users SET name = %s", odd)
+    shop.template("---\nsubject: Hi\n---\n<pre>{{ name }}|{{ user.price }}|{{ user.at }}|{{ user.big }}</pre>")
+    text = LOOP.replace("SELECT *", "SELECT *, 5.50::numeric AS price, date '2026-02-03' AS at, 2^53::bigint AS big")
+    shop.run(resend, shop.job(loop=shop.loop(text)))
+    html = (server.accepted[0].mail or {})["html"]
+    assert f"<pre>{escape(odd)}|5.50|2026-02-03|9007199254740992</pre>" in html
