@@ -38,7 +38,7 @@ class GraphqlCondition(Model):
 Condition: TypeAlias = Annotated[
     Annotated[QueryCondition, Tag(f"{TAG}query")] | Annotated[GraphqlCondition, Tag(f"{TAG}graphql")],
     Discriminator(by_type()),
-    BeforeValidator(_query),
+    BeforeValidator(_query, json_schema_input_type=Sql | QueryCondition | GraphqlCondition),
 ]
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from skene_airflow.loop import codes
 from skene_airflow.loop.fields import (
@@ -49,7 +50,7 @@ class Entry(Model):
     existing: Literal["include", "skip"] = Field(
         default="include", description="Whether people who qualify at the first live run get the mail."
     )
-    each_run: bool = Field(default=False, exclude=True, description="True for `entry: each_run`.")
+    each_run: SkipJsonSchema[bool] = Field(default=False, exclude=True, description="True for `entry: each_run`.")
 
 
 def _entry(value: Any) -> Any:
@@ -67,7 +68,9 @@ def _entry(value: Any) -> Any:
     raise refuse(codes.UNKNOWN_WORD, f"{shown(value)} is not an entry rule", hint)
 
 
-EntryRule: TypeAlias = Annotated[Entry, BeforeValidator(_entry)]
+EntryRule: TypeAlias = Annotated[
+    Entry, BeforeValidator(_entry, json_schema_input_type=Literal["once", "each_run"] | Entry)
+]
 
 
 class QuietHours(Model):

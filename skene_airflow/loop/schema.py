@@ -140,6 +140,15 @@ class Loop(LoopFile):
         node = self._tree.get(*loc)
         return (node.source.file, node.line, node.column) if node is not None else None
 
+    def place(self, path: str, offset: int) -> tuple[str, int, int]:
+        """File, line and column of a character of the text at ``path``; its beginning where that cannot be told."""
+        node, _ = self._tree.nearest(parse_path(path))
+        return (node.source.file, *node.place(offset))
+
+    def written(self, loc: Loc) -> Node | None:
+        """The value at ``loc`` as a file wrote it; None if it is a default of the language."""
+        return self._tree.get(*loc)
+
     def email_connection(self, step: Step) -> str:
         """The Airflow connection that sends this step's mail."""
         if self.connections.email:

@@ -93,12 +93,17 @@ class ScheduleTrigger(Model):
     )
 
 
+Change: TypeAlias = Literal["insert", "update", "delete"]
+
+
 class DatabaseTrigger(Model):
     """Runs when rows change, pushed by Hasura's event trigger."""
 
     type: Literal["database"] = Field(description="Runs when rows of a table change.")
     table: Table = Field(description="The table whose changes count.", examples=["users"])
-    event: Annotated[tuple[Literal["insert", "update", "delete"], ...], BeforeValidator(_as_list), SOME] = Field(
+    event: Annotated[
+        tuple[Change, ...], BeforeValidator(_as_list, json_schema_input_type=Change | tuple[Change, ...]), SOME
+    ] = Field(
         description="The kind of change (insert, update, delete), or a list of kinds."
     )
 
@@ -107,7 +112,9 @@ class AssetTrigger(Model):
     """Runs when Airflow assets are updated."""
 
     type: Literal["asset"] = Field(description="Runs when an Airflow asset is updated.")
-    asset: Annotated[tuple[Text, ...], BeforeValidator(_as_list), SOME] = Field(
+    asset: Annotated[
+        tuple[Text, ...], BeforeValidator(_as_list, json_schema_input_type=Text | tuple[Text, ...]), SOME
+    ] = Field(
         description="The name of an Airflow asset; a list means all of them.", examples=["dbt_users"]
     )
 

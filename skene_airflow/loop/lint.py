@@ -1,0 +1,88 @@
+"""What is legal and still unwise: warnings with stable codes. Each has to be worth a person's time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from skene_airflow.loop.conditions import Segment
+from skene_airflow.loop.schema import EmailAction, QueryCondition
+from skene_airflow.loop.sql import uses_now
+from skene_airflow.nouns import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from skene_airflow.loop.schema import Loop, Step
+
+NOW: Final = "SK401"
+USER_KEY: Final = "SK402"
+UNUSED_TEMPLATE: Final = "SK403"
+
+TITLES: Final[dict[str, str]] = {
+    NOW: "The query asks for the present time",
+    USER_KEY: "Loops identify people by different columns",
+    UNUSED_TEMPLATE: "A template that no loop uses",
+}
+
+_TEMPLATES: Final = "templates"
+_ENDINGS: Final = frozenset((".html", ".md", ".txt"))
+
+
+def lint_loops(loops: Sequence[Loop]) -> list[Fault]:
+    """The warnings about these loops, each alone and all together."""
+    found = [fault for loop in loops for fault in _now(loop)]
+    return sorted([*found, *_user_keys(loops)])
+
+
+def unused_templates(loops: Iterable[Loop], root: Path) -> list[Fault]:
+    """One warning for each file in ``templates/`` that none of these loops, all of the folder, can send."""
+    used = {name for loop in loops for step in loop.steps for name in _templates(step)}
+    folder = root / _TEMPLATES
+    found = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix().split(".")[0]
+        if path.is_file() and path.suffix in _ENDINGS and path.name[0] not in "._" and name not in used:
+            what, hint = "no loop uses this template", f"name it in a loop (`template: {name}`), or delete it"
+            found.append(_warning(Fault(path.relative_to(root.parent).as_posix(), 1, 1, "", UNUSED_TEMPLATE, what, hint)))
+    return found
+
+
+def _now(loop: Loop) -> Iterator[Fault]:
+    for index, step in enumerate(loop.steps):
+        query = step.condition.query if isinstance(step.condition, QueryCondition) else ""
+        offset = uses_now(query)
+        if offset is None:
+            continue
+        what = "the query asks for the present time: a run that is late or repeated sees other people"
+        hint = "write :as_of, the time the run is for"
+        path = f"steps[{index}].condition.query"
+        file, line, column = loop.place(path, offset)
+        yield _warning(Fault(file, line, column, path, NOW, what, hint))
+
+
+def _user_keys(loops: Sequence[Loop]) -> Iterator[Fault]:
+    keys = Counter(loop.user.key for loop in loops)
+    if len(keys) < 2:
+        return
+    common = min(keys, key=lambda key: (-keys[key], key))
+    for loop in loops:
+        if loop.user.key != common:
+            what = f"people are known by '{loop.user.key}' here and by '{common}' in other loops"
+            hint = f"write one key in _defaults.yaml; one person with two keys counts as two ('{common}' is used most)"
+            yield _warning(loop.fault("user.key", USER_KEY, what, hint))
+
+
+def _templates(step: Step) -> Iterator[str]:
+    if isinstance(step.action, EmailAction):
+        yield step.action.template
+        yield from (each.template for each in (step.action.variants or {}).values() if each.template)
+    for segment in step.segments if isinstance(step.segments, tuple) else ():
+        if isinstance(segment, Segment) and segment.action is not None and segment.action.template:
+            yield segment.action.template
+
+
+def _warning(fault: Fault) -> Fault:
+    return replace(fault, severity="warning")
