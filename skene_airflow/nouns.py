@@ -104,6 +104,17 @@ class Message:
     tags: tuple[tuple[str, str], ...] = ()
 
 
+class Doubt(StrEnum):
+    """What to do where nobody can know whether a mail went out: the email connection's extra `uncertain`."""
+
+    HOLD = "hold"
+    """A person decides (or the provider's webhook does)."""
+    ASSUME_SENT = "assume_sent"
+    """Believe that it went out: never twice, perhaps not at all."""
+    RESEND = "resend"
+    """Send it again: perhaps twice, never lost."""
+
+
 class Answer(StrEnum):
     """What a provider's answer to one call means for the rows of its batch."""
 

@@ -58,6 +58,11 @@ GATES: tuple[Gate, ...] = (
         "EXISTS (SELECT FROM unnest(%(required)s::text[], %(special)s::boolean[]) AS r (name, special)"
         " WHERE f.vars ->> r.name IS NULL OR r.special AND f.vars ->> r.name = ANY (%(specials)s::text[]))",
     ),
+    Gate(
+        Reason.STOPPED,
+        "EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id IN ('*', %(loop_id)s))",
+        again=True,
+    ),
 )
 """`duplicate_address` comes after all of these: it looks at the people whom they let pass."""
 

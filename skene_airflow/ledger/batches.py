@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skene_airflow.ledger.runs import one
+from skene_airflow.nouns import Doubt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,13 +55,15 @@ class Picked:
     late: bool
     outside_window: bool | None
     stale: bool | None
+    stopped: bool
     columns: Mapping[str, str]
     as_of: datetime
 
     @property
     def must_freeze(self) -> bool:
-        """Never frozen, or thawed: parked without doubt for too long for its body to be trusted."""
-        return self.body is None or (not self.in_doubt and bool(self.stale or self.outside_window))
+        """Never frozen, or thawed: without doubt, and for too long or with too much changed to trust its body."""
+        parked = self.stale or self.outside_window or self.late or self.stopped
+        return self.body is None or (not self.in_doubt and bool(parked))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,13 @@ def pending(ledger: Ledger, lane: Lane) -> tuple[int, float]:
     return int(row["batches"]), max(0.0, float(row["seconds"] or 0.0))
 
 
-def doubt(ledger: Ledger, cur: Cursor, picked: Picked) -> None:
-    """End a batch whose outcome nobody can know any more: its rows are `uncertain`."""
+def doubt(ledger: Ledger, cur: Cursor, picked: Picked) -> int:
+    """End a batch whose outcome nobody can know any more. Returns how many rows became `uncertain`."""
     cur.execute(ledger.sql("batches", "doubt"), {"batch_id": picked.batch_id})
+    return cur.rowcount
+
+
+def resolve(ledger: Ledger, cur: Cursor, batch_id: int, policy: Doubt) -> None:
+    """Do with a batch's uncertain rows what the connection's policy says; `hold` leaves them for a person."""
+    if policy is not Doubt.HOLD:
+        cur.execute(ledger.sql("batches", policy.value), {"batch_id": batch_id})

@@ -27,6 +27,8 @@ class Cut:
 
     provider: str
     batch_size: int
+    marks: bool = False
+    """Whether `on_sent` is owed for each settled batch."""
 
 
 class Claim:
@@ -50,6 +52,7 @@ class Claim:
             "shards": MAX_SHARDS,
             "provider": cut.provider if cut else None,
             "batch_size": cut.batch_size if cut else None,
+            "marks": bool(cut and cut.marks and run.mode is Mode.LIVE),
         }
         # Both sorts of a large audience fit in memory that the default of 4 MB would spill.
         self.cur.execute("SET LOCAL work_mem = '64MB'")

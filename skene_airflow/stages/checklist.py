@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from skene_airflow.errors import SettingsError
 from skene_airflow.message.address import InvalidAddress, one_mailbox
 from skene_airflow.nouns import Mode
+from skene_airflow.stages.pace import mails_per_second, policy_for_doubt
 
 if TYPE_CHECKING:
     from skene_airflow.channels.base import Channel
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 def refuse_unready(job: Job, mode: Mode, channel: Channel) -> None:
     """Raise SettingsError, saying what to set, if this step's mail may not leave or could not be said no to."""
     settings = job.settings
+    mails_per_second(channel)
+    policy_for_doubt(channel)
     if mode is Mode.REDIRECT:
         _one("[skene] redirect_to (all mail of max_mode `redirect` goes there)", settings.redirect_to)
     _one(

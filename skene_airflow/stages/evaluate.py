@@ -67,7 +67,7 @@ def _stage(job: Job, header: RunHeader) -> Run:
             with stage.rows() as rows:
                 for block in condition.stream(conn, query, _question(job)):
                     rows.write(block)
-        kept = {name: types[name] for name in blueprint.columns}
+        kept = {name: types[name] for name in (user.key, *blueprint.columns)}
         return stage.commit(header, kept, (blueprint.sha256, blueprint.to_json()))
 
 

@@ -13,6 +13,7 @@ from skene_airflow.message.links import Signer
 from skene_airflow.message.render import InvalidAddress, Renderer, Row, Site
 from skene_airflow.message.values import revive
 from skene_airflow.nouns import Message, Mode, Reason, Status
+from skene_airflow.stages.pace import policy_for_doubt
 
 if TYPE_CHECKING:
     from skene_airflow.channels.base import Channel
@@ -24,7 +25,10 @@ log = logging.getLogger(__name__)
 
 
 class Freezer:
-    """Finds the next batch for a sender and makes it ready to be sent. ``left_out`` counts people who had to leave."""
+    """Finds the next batch for a sender and makes it ready to be sent.
+
+    ``left_out`` counts people who had to leave, ``uncertain`` those whose outcome nobody can know any more.
+    """
 
     def __init__(self, job: Job, channel: Channel) -> None:
         self._job, self._ledger, self._channel = job, job.ledger, channel
@@ -33,7 +37,9 @@ class Freezer:
         self._site = Site(settings.base_url, settings.postal_address, signer, channel.from_email or settings.from_email)
         self._renderers: dict[int, Renderer] = {}
         self._recheck = recheck(self._ledger.schema)
+        self._policy = policy_for_doubt(channel)
         self.left_out = 0
+        self.uncertain = 0
 
     def next(self, lane: Lane) -> Lease | None:
         """Lease the next batch of the lane, frozen; None when none may be picked now."""
@@ -50,7 +56,7 @@ class Freezer:
         if picked.in_doubt and (lane.window is None or picked.outside_window):
             self._give_up(cur, picked)
             return None
-        if not picked.must_freeze and not (picked.late and not picked.in_doubt):
+        if not picked.must_freeze:
             return batches.lease(self._ledger, cur, picked)
         people = self._people(cur, picked)
         if picked.late:
@@ -65,7 +71,8 @@ class Freezer:
 
     def _give_up(self, cur: Cursor, picked: Picked) -> None:
         """Nobody can be asked any more whether this batch went out: it stands there for a person to see."""
-        batches.doubt(self._ledger, cur, picked)
+        self.uncertain += batches.doubt(self._ledger, cur, picked)
+        batches.resolve(self._ledger, cur, picked.batch_id, self._policy)
         log.warning(
             "send: the outcome of a batch of %s is unknown and cannot be asked for; it reads as uncertain",
             len(picked.member_ids or ()),
@@ -73,7 +80,7 @@ class Freezer:
 
     def _people(self, cur: Cursor, picked: Picked) -> list[Member]:
         loop = self._job.loop
-        rules = {"topic": loop.topic, "transactional": loop.class_ == "transactional"}
+        rules = {"loop_id": loop.id, "topic": loop.topic, "transactional": loop.class_ == "transactional"}
         people = batches.members(self._ledger, cur, picked, self._recheck, rules)
         self._leave(cur, Status.CANCELLED, {p["delivery_id"]: p["reason"] for p in people if p["reason"]})
         return [p for p in people if not p["reason"]]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skene_airflow.errors import RunDoesNotAddUp
 from skene_airflow.ledger import runs
 from skene_airflow.nouns import Mode, Status, Verdict
+from skene_airflow.stages.mark import mark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,8 +48,11 @@ def report(job: Job, failed_tasks: Sequence[str] = ()) -> RunReport:
     if run is None or not run.staged or not run.decided:
         names = ", ".join(failed_tasks) or "evaluate, segment"
         raise RunDoesNotAddUp(f"Nobody was judged in this run, because of: {names}. Nothing was sent.")
+    marked = mark(job)
     statuses = runs.finish(job.ledger, run)
     _tell(run, statuses)
+    if marked.batches:
+        log.info("report: on_sent ran for %s batches, %s people", marked.batches, marked.people)
     faults = [*_uneven(run, statuses), *_open(statuses)]
     if failed_tasks:
         faults.append(f"failed: {', '.join(failed_tasks)}")

@@ -56,7 +56,7 @@ def _decide(job: Job, run: Run, channel: Channel | None) -> Run:
             message = "This run sends, so its email connection must exist."
             raise SettingsError(message)
         refuse_unready(job, run.mode, channel)  # before the first claim: nobody is held by mail that cannot leave
-        cut = Cut(channel.name, channel.batch_size)
+        cut = Cut(channel.name, channel.batch_size, marks=job.step.on_sent is not None)
     with claiming(job.ledger, run) as claim:
         if claim.run.decided:
             return claim.run

@@ -15,6 +15,7 @@ from skene_airflow.ledger.batches import Lane, Lease
 from skene_airflow.nouns import Answer, Mode, SendResult, Status
 from skene_airflow.stages.freeze import Freezer
 from skene_airflow.stages.mode import lowered
+from skene_airflow.stages.pace import Pace, policy_for_doubt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 TRIES = 4
 """Calls for one batch within one task try; after that Airflow's own retry goes on."""
+LONGEST_TURN = 45.0
+"""The longest wait (seconds) for a turn under a rate limit with a lease in hand."""
 PATIENCE = 600.0
 """Seconds without any batch settled after which the task gives way to Airflow's retry."""
 
@@ -47,34 +50,47 @@ class Sent:
 
 
 class Sender:
-    """One shard's sender. ``sleep`` and ``clock`` (seconds) are there for tests."""
+    """One shard's sender.
+
+    ``alive`` says whether whoever started this sender still wants it; ``sleep`` and ``clock`` (seconds) are there
+    for tests.
+    """
 
     def __init__(
         self,
         job: Job,
         shard: int,
         channel: Channel,
+        alive: Callable[[], bool] = lambda: True,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger, self._channel, self._job = job.ledger, channel, job
-        self._shard, self._sleep, self._clock = shard, sleep, clock
+        self._shard, self._alive, self._sleep, self._clock = shard, alive, sleep, clock
         self._freezer = Freezer(job, channel)
+        self._pace = Pace(job, channel)
+        self._policy = policy_for_doubt(channel)
         self._tries: Counter[int] = Counter()
         self.done = Sent()
 
     def run(self) -> Sent:
         """Send whatever the run's step and mode have open. Raises AccountError or SendInterrupted."""
-        run = self._job.recorded()
-        if lowered(run.mode, self._job.settings.max_mode) is not run.mode or run.mode is Mode.SHADOW:
-            log.info("send: [skene] max_mode is %s, so no %s batch is sent", self._job.settings.max_mode, run.mode)
+        return self.drain(self._job.recorded().mode)
+
+    def drain(self, mode: Mode) -> Sent:
+        """Send whatever the step has open in this mode, from any run. Raises AccountError or SendInterrupted."""
+        ceiling = self._job.settings.max_mode
+        if lowered(mode, ceiling) is not mode or mode is Mode.SHADOW:
+            log.info("send: [skene] max_mode is %s, so no %s batch is sent", ceiling, mode)
             return self.done
         progress = self._clock()
         while True:
-            lane = self._lane(run.mode)
+            if not self._alive():
+                raise SendInterrupted("The supervisor of this task is gone; whoever comes next goes on from here.")
+            lane = self._lane(mode)
             held = self._freezer.next(lane)
             if held is not None:
-                progress = self._clock() if self._call(held) else progress
+                progress = self._clock() if self._send(held) else progress
                 continue
             count, seconds = batches.pending(self._ledger, lane)
             if not count:
@@ -85,14 +101,30 @@ class Sender:
                 )
             self._sleep(min(seconds, 5.0) + 0.05)
         self.done.left_out = self._freezer.left_out
+        self.done.uncertain += self._freezer.uncertain
         self._close()
         return self.done
 
     def _lane(self, mode: Mode) -> Lane:
         given_up = tuple(batch for batch, tries in self._tries.items() if tries >= TRIES)
         return Lane(
-            self._job.loop.id, self._job.step.id, mode, self._shard, self._channel.name, self._channel.window, given_up
+            self._job.loop.id,
+            self._job.step.id,
+            mode,
+            self._shard,
+            self._channel.name,
+            self._channel.window,
+            given_up,
         )
+
+    def _send(self, held: Lease) -> bool:
+        """Wait for this call's turn, then make it; True if the batch is settled."""
+        wait = self._pace.turn(len(held.member_ids))
+        if wait > LONGEST_TURN:  # the lease would run out meanwhile
+            batches.release(self._ledger, held, wait, held.in_doubt, "rate")
+            return False
+        self._sleep(wait)
+        return self._call(held)
 
     def _call(self, held: Lease) -> bool:
         """Make one provider call and settle what it said; True if the batch is settled."""
@@ -114,9 +146,7 @@ class Sender:
                     self._ledger, held, Status.UNCERTAIN, result.error, result.detail
                 )
             case Answer.DOUBT if self._channel.window is None:
-                self.done.uncertain += batches.settle_all(
-                    self._ledger, held, Status.UNCERTAIN, result.error, result.detail
-                )
+                self._in_doubt(held, result)
             case Answer.ACCOUNT:
                 batches.release(self._ledger, held, 0.0, doubt, result.error)
                 raise AccountError(
@@ -127,6 +157,12 @@ class Sender:
                 self._later(held, result, doubt or result.answer is not Answer.LATER)
                 return False
         return True
+
+    def _in_doubt(self, held: Lease, result: SendResult) -> None:
+        """The provider cannot be asked: the rows are uncertain, until the connection's policy says what of it."""
+        self.done.uncertain += batches.settle_all(self._ledger, held, Status.UNCERTAIN, result.error, result.detail)
+        with self._ledger.transaction() as cur:
+            batches.resolve(self._ledger, cur, held.batch_id, self._policy)
 
     def _refused(self, held: Lease, result: SendResult) -> None:
         if len(held.member_ids) == 1:
@@ -165,6 +201,6 @@ class Sender:
             )
 
 
-def send(job: Job, shard: int, channel: Channel) -> Sent:
+def send(job: Job, shard: int, channel: Channel, alive: Callable[[], bool] = lambda: True) -> Sent:
     """Send what is open in the run's step and mode, this shard's batches first."""
-    return Sender(job, shard, channel).run()
+    return Sender(job, shard, channel, alive).run()

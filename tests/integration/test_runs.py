@@ -301,7 +301,9 @@ def test_values_arrive_as_the_database_has_them(shop: Shop, server: ResendServer
     odd = 'a\\b\tc\nd \\N é😀 "q" {{ x }} %s'
     shop.sql("UPDATE users SET name = %s", odd)
     shop.template("---\nsubject: Hi\n---\n<pre>{{ name }}|{{ user.price }}|{{ user.at }}|{{ user.big }}</pre>")
-    text = LOOP.replace("SELECT *", "SELECT *, 5.50::numeric AS price, date '2026-02-03' AS at, 9007199254740993 AS big")
+    text = LOOP.replace(
+        "SELECT *", "SELECT *, 5.50::numeric AS price, date '2026-02-03' AS at, 9007199254740993 AS big"
+    )
     shop.run(resend, shop.job(loop=shop.loop(text)))
     html = (server.accepted[0].mail or {})["html"]
     assert f"<pre>{escape(odd)}|5.50|2026-02-03|9007199254740993</pre>" in html

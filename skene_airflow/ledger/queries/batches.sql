@@ -2,15 +2,19 @@
 
 -- name: pick
 -- The next batch that may be sent: one whose outcome is in doubt first, then this shard's own, then any other.
+-- While the loop is stopped a batch in doubt waits; any other is picked to be cancelled.
 SELECT b.batch_id, b.run_no, b.body, b.member_ids, b.attempts, b.in_doubt OR b.status = 'sending' AS in_doubt,
        b.expires_at < clock_timestamp() AS late,
        b.first_post_at < clock_timestamp() - %(window)s::interval AS outside_window,
        b.frozen_at < clock_timestamp() - interval '15 minutes' AS stale,
+       EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id IN ('*', %(loop_id)s)) AS stopped,
        r.columns, r.as_of
 FROM {schema}.batches b JOIN {schema}.runs r USING (run_no)
 WHERE b.loop_id = %(loop_id)s AND b.step_id = %(step_id)s AND b.mode = %(mode)s AND b.provider = %(provider)s
   AND b.status <> 'done' AND (b.status = 'open' OR b.lease_until < clock_timestamp())
   AND (b.next_at IS NULL OR b.next_at <= clock_timestamp()) AND b.batch_id <> ALL (%(given_up)s)
+  AND (b.status = 'open' AND NOT b.in_doubt
+       OR NOT EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id IN ('*', %(loop_id)s)))
 ORDER BY b.status = 'sending' DESC, b.in_doubt DESC, b.shard = %(shard)s DESC, b.batch_id
 LIMIT 1 FOR UPDATE OF b SKIP LOCKED;
 
@@ -22,7 +26,9 @@ SELECT extract(epoch FROM min(coalesce(greatest(b.next_at, b.lease_until), clock
 FROM {schema}.batches b
 WHERE b.loop_id = %(loop_id)s AND b.step_id = %(step_id)s AND b.mode = %(mode)s AND b.provider = %(provider)s
   AND b.status <> 'done' AND b.batch_id <> ALL (%(given_up)s)
-  AND (b.shard = %(shard)s OR b.lease_until IS NULL);
+  AND (b.shard = %(shard)s OR b.lease_until IS NULL)
+  AND (b.status = 'open' AND NOT b.in_doubt
+       OR NOT EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id IN ('*', %(loop_id)s)));
 
 -- name: open_batches
 SELECT count(*) AS batches FROM {schema}.batches
@@ -106,8 +112,8 @@ WITH mine AS (
     RETURNING *
 ), halves AS (
     INSERT INTO {schema}.batches (run_no, loop_id, step_id, mode, provider, ordinal, shard, members, expires_at,
-                                  idem_key)
-    SELECT run_no, loop_id, step_id, mode, provider, h.half, shard, cardinality(h.ids), expires_at,
+                                  marks, idem_key)
+    SELECT run_no, loop_id, step_id, mode, provider, h.half, shard, cardinality(h.ids), expires_at, marks,
            'sk/' || loop_id || '/' || step_id || '/' || gen_random_uuid()
     FROM mine, (VALUES (0, %(first)s::bigint[]), (1, %(second)s::bigint[])) AS h (half, ids)
     RETURNING batch_id, ordinal
@@ -129,3 +135,23 @@ WITH mine AS (
 UPDATE {schema}.deliveries d
 SET status = 'uncertain', settled_at = clock_timestamp(), error_class = 'outcome_unknown'
 FROM mine WHERE d.run_no = mine.run_no AND d.batch_id = mine.batch_id AND d.status = 'queued';
+
+-- name: assume_sent
+-- The connection's policy for doubt: believe that they went out. The reason says that nobody confirmed it.
+UPDATE {schema}.deliveries SET status = 'sent', sent_at = clock_timestamp(), reason = 'assumed'
+WHERE run_no = (SELECT run_no FROM {schema}.batches WHERE batch_id = %(batch_id)s) AND batch_id = %(batch_id)s
+  AND status = 'uncertain';
+
+-- name: resend
+-- The connection's policy for doubt: rather twice than not at all. Uncertain rows get a new batch and key.
+WITH fresh AS (
+    INSERT INTO {schema}.batches (run_no, loop_id, step_id, mode, provider, ordinal, shard, members, expires_at,
+                                  marks, idem_key)
+    SELECT run_no, loop_id, step_id, mode, provider, ordinal, shard, members, expires_at, marks,
+           'sk/' || loop_id || '/' || step_id || '/' || gen_random_uuid()
+    FROM {schema}.batches WHERE batch_id = %(batch_id)s
+    RETURNING batch_id, run_no
+)
+UPDATE {schema}.deliveries d
+SET status = 'queued', batch_id = fresh.batch_id, settled_at = NULL, error_class = NULL, error_detail = NULL
+FROM fresh WHERE d.run_no = fresh.run_no AND d.batch_id = %(batch_id)s AND d.status = 'uncertain';

@@ -11,9 +11,9 @@ WITH judged AS MATERIALIZED (
     FROM judged j WHERE j.verdict = 'send'
 ), cut AS (
     INSERT INTO {schema}.batches (run_no, loop_id, step_id, mode, provider, ordinal, shard, members, expires_at,
-                                  idem_key)
+                                  marks, idem_key)
     SELECT %(run_no)s, %(loop_id)s, %(step_id)s, %(mode)s, %(provider)s, ordinal, ordinal %% %(shards)s, count(*),
-           %(expires_at)s, 'sk/' || %(loop_id)s || '/' || %(step_id)s || '/' || gen_random_uuid()
+           %(expires_at)s, %(marks)s, 'sk/' || %(loop_id)s || '/' || %(step_id)s || '/' || gen_random_uuid()
     FROM sends GROUP BY ordinal ORDER BY ordinal
     RETURNING batch_id, ordinal
 ), taken AS (

@@ -23,6 +23,8 @@ LAWFUL = {
     ("uncertain", "queued"),
     ("uncertain", "abandoned"),
     *product(("expired", "cancelled"), ("queued", "held_out", "existing")),
+    ("failed", "queued"),
+    ("abandoned", "queued"),
 }
 INSERT = """
 INSERT INTO skene.deliveries (loop_id, step_id, user_key, entry_key, run_no, mode, segment, status, batch_id, pos,

@@ -1,0 +1,104 @@
+"""What people and the hourly upkeep do to the ledger: stop and start, expire, erase, share a rate limit. Audited."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from skene_airflow.ledger.ledger import Cursor, Ledger
+
+ALL = "*"
+"""Stands for every loop."""
+
+
+def note(ledger: Ledger, cur: Cursor, actor: str, action: str, **details: object) -> None:
+    """Write down what a person did, in the same transaction as the deed. No addresses in ``details``."""
+    facts = {"actor": actor, "action": action, "details": Jsonb(details)}
+    cur.execute(ledger.sql("control", "note"), facts)
+
+
+def stop(ledger: Ledger, loop_id: str, actor: str) -> int:
+    """Stop a loop (or ALL) at once, also inside running tasks. Returns how many queued people were cancelled."""
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("control", "stop"), {"loop_id": loop_id, "actor": actor})
+        cur.execute(ledger.sql("control", "cancel_open"), {"loop_id": loop_id})
+        cancelled = cur.rowcount
+        note(ledger, cur, actor, "stop", loop=loop_id, cancelled=cancelled)
+    return cancelled
+
+
+def start(ledger: Ledger, loop_id: str, actor: str) -> bool:
+    """Undo `stop` of the same name. False if it was not stopped."""
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("control", "start"), {"loop_id": loop_id})
+        undone = cur.rowcount > 0
+        if undone:
+            note(ledger, cur, actor, "start", loop=loop_id)
+    return undone
+
+
+def stopped(ledger: Ledger) -> list[dict[str, Any]]:
+    """What is stopped: loop_id (`*` for all), actor, stopped_at."""
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("control", "stopped"))
+        return cur.fetchall()
+
+
+def tidy(ledger: Ledger, windows: Mapping[str, timedelta | None], retention_days: int) -> dict[str, int]:
+    """Expire what is late, give up on doubts that cannot be asked about, erase what is old. Returns counts.
+
+    ``windows`` maps each provider to how long it replays a key (None: it cannot be asked).
+    """
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("control", "expire_open"))
+        counts = {"expired": cur.rowcount, "uncertain": 0}
+        for provider, window in windows.items():
+            cur.execute(ledger.sql("control", "doubt_closed"), {"provider": provider, "window": window})
+            counts["uncertain"] += cur.rowcount
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("control", "erase"), {"days": retention_days})
+        counts["erased"] = cur.rowcount
+        cur.execute(ledger.sql("control", "old_stages"), {"schema": ledger.schema, "days": retention_days})
+        for row in cur.fetchall():
+            cur.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(ledger.schema, row["name"])))
+    return counts
+
+
+def take(ledger: Ledger, connection: str, seconds: float) -> float:
+    """Reserve ``seconds`` of a connection's time, shared by all workers. Returns how long to wait first."""
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("control", "take"), {"connection": connection, "seconds": seconds})
+        row = cur.fetchone()
+    return float(row["wait"]) if row else 0.0
+
+
+def next_unmarked(ledger: Ledger, loop_id: str, step_id: str, after: int) -> dict[str, Any] | None:
+    """The next settled batch that `on_sent` is owed for: batch_id, columns, and its ``sent`` people."""
+    with ledger.transaction() as cur:
+        facts = {"loop_id": loop_id, "step_id": step_id, "after": after}
+        cur.execute(ledger.sql("control", "unmarked"), facts)
+        batch = cur.fetchone()
+        if batch is None:
+            return None
+        cur.execute(ledger.sql("control", "sent_members"), batch)
+        return {**batch, "people": cur.fetchall()}
+
+
+def marked(ledger: Ledger, batch_id: int) -> None:
+    """`on_sent` has run for this batch."""
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("control", "marked"), {"batch_id": batch_id})
+
+
+def has_open(ledger: Ledger, loop_id: str, step_id: str) -> bool:
+    """Whether live mail of the step is still to be sent."""
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("batches", "open_batches"), {"loop_id": loop_id, "step_id": step_id, "mode": "live"})
+        row = cur.fetchone()
+    return bool(row and row["batches"])
