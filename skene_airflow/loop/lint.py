@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from skene_airflow.loop.conditions import Segment
 from skene_airflow.loop.schema import EmailAction, QueryCondition
 from skene_airflow.loop.sql import uses_now
 from skene_airflow.nouns import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from skene_airflow.loop.schema import Loop, Step
 
@@ -46,19 +45,21 @@ def unused_templates(loops: Iterable[Loop], root: Path) -> list[Fault]:
         name = path.relative_to(folder).as_posix().split(".")[0]
         if path.is_file() and path.suffix in _ENDINGS and path.name[0] not in "._" and name not in used:
             what, hint = "no loop uses this template", f"name it in a loop (`template: {name}`), or delete it"
-            found.append(_warning(Fault(path.relative_to(root.parent).as_posix(), 1, 1, "", UNUSED_TEMPLATE, what, hint)))
+            found.append(
+                _warning(Fault(path.relative_to(root.parent).as_posix(), 1, 1, "", UNUSED_TEMPLATE, what, hint))
+            )
     return found
 
 
 def _now(loop: Loop) -> Iterator[Fault]:
-    for index, step in enumerate(loop.steps):
+    for step in loop.steps:
         query = step.condition.query if isinstance(step.condition, QueryCondition) else ""
         offset = uses_now(query)
         if offset is None:
             continue
         what = "the query asks for the present time: a run that is late or repeated sees other people"
         hint = "write :as_of, the time the run is for"
-        path = f"steps[{index}].condition.query"
+        path = loop.query_path(step)
         file, line, column = loop.place(path, offset)
         yield _warning(Fault(file, line, column, path, NOW, what, hint))
 
@@ -80,7 +81,7 @@ def _templates(step: Step) -> Iterator[str]:
         yield step.action.template
         yield from (each.template for each in (step.action.variants or {}).values() if each.template)
     for segment in step.segments if isinstance(step.segments, tuple) else ():
-        if isinstance(segment, Segment) and segment.action is not None and segment.action.template:
+        if segment.action is not None and segment.action.template:
             yield segment.action.template
 
 

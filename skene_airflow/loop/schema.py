@@ -149,6 +149,12 @@ class Loop(LoopFile):
         """The value at ``loc`` as a file wrote it; None if it is a default of the language."""
         return self._tree.get(*loc)
 
+    def query_path(self, step: Step) -> str:
+        """The path of a step's query, as its file spells it."""
+        index = self.steps.index(step)
+        is_short = self.written(("steps", index, "condition", "query")) is None
+        return f"steps[{index}].condition" if is_short else f"steps[{index}].condition.query"
+
     def email_connection(self, step: Step) -> str:
         """The Airflow connection that sends this step's mail."""
         if self.connections.email:
