@@ -19,7 +19,17 @@ FINDINGS = 1
 TROUBLE = 2
 """Exit codes: fine; a fault in a loop or a brake that would hold; wrong usage, or something cannot be reached."""
 
-VERBS = {"migrate": "create the ledger's schema, or bring it up to date"}
+VERBS = {
+    "validate": "find every fault in the loops and their templates",
+    "lint": "find faults, and what is legal but unwise",
+    "list": "the loops of the folder",
+    "show": "one loop, as written or with every default resolved",
+    "schema": "the JSON Schema of loop files, for editors",
+    "convert": "a skene.config.ts as a loop's YAML",
+    "new": "a loop and its template from a pattern",
+    "doctor": "whether versions, settings and connections fit together",
+    "migrate": "create the ledger's schema, or bring it up to date",
+}
 """Every verb with its line of help; the verb itself is the module of that name in this package."""
 
 
@@ -46,8 +56,11 @@ def run(name: str, args: argparse.Namespace) -> int:
 
 def verb_named(name: str) -> Verb:
     """The module of a verb."""
-    module: Verb = importlib.import_module(f"skene_airflow.cli.{name}").VERB
-    return module
+    # `list` would be the name of a builtin, and `lint` and `validate` are one.
+    module = {"list": "list_", "lint": "validate"}.get(name, name)
+    found = importlib.import_module(f"skene_airflow.cli.{module}")
+    verb: Verb = found.LINT if name == "lint" else found.VERB
+    return verb
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:

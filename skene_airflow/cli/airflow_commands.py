@@ -31,6 +31,7 @@ def get_cli_commands() -> list[CLICommand]:
                     func=partial(_run, name),
                     args=tuple(arg(argument.flags, **argument.options) for argument in verb_named(name).arguments),
                     description=verb_named(name).description,
+                    epilog=verb_named(name).epilog,
                 )
                 for name, line in VERBS.items()
             ],

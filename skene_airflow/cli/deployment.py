@@ -11,20 +11,22 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
 from skene_airflow.errors import SettingsError
-from skene_airflow.hooks.settings import DEFAULT_LEDGER, read_settings
-from skene_airflow.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import psycopg
+
+    from skene_airflow.channels import Channel
+    from skene_airflow.ledger import Ledger
     from skene_airflow.settings import Settings
 
 
 def settings() -> Settings:
     """``[skene]`` as the environment and airflow.cfg have it (secret_key may then be absent: see Airflow's `_CMD`)."""
+    from skene_airflow.hooks.settings import read_settings
+
     return read_settings(option)
 
 
@@ -36,6 +38,9 @@ def option(name: str) -> str:
 
 def ledger(uri: str | None) -> Ledger:
     """The ledger at ``uri``, else at the Airflow connection that the deployment names."""
+    from skene_airflow.hooks.settings import DEFAULT_LEDGER
+    from skene_airflow.ledger import Ledger
+
     return Ledger(connector(uri, settings().ledger_conn_id or DEFAULT_LEDGER), settings().schema)
 
 
@@ -43,14 +48,28 @@ def connector(uri: str | None, conn_id: str) -> Callable[[], psycopg.Connection[
     """How to open a session of ``uri``, else of the Airflow connection ``conn_id``."""
     if uri:
         return partial(_open, uri)
-    # Outside of a task Airflow asks its metadata database too only if the process says it is on that side.
-    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    _on_airflows_side()
     from skene_airflow.hooks.postgres import postgres
 
     return postgres(conn_id)
 
 
+def channel(conn_id: str) -> Channel:
+    """The channel of an Airflow connection, not yet opened. Raises SettingsError."""
+    _on_airflows_side()
+    from skene_airflow.hooks.connections import open_channel
+
+    return open_channel(conn_id)
+
+
+def _on_airflows_side() -> None:
+    # Outside of a task Airflow asks its metadata database too only if the process says it is on that side.
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+
+
 def _open(uri: str) -> psycopg.Connection[Any]:
+    import psycopg
+
     try:
         return psycopg.connect(uri)
     except psycopg.ProgrammingError:

@@ -28,6 +28,28 @@ class Verb:
     epilog: str = ""
 
 
+def format_argument(*choices: str) -> Argument:
+    """``--format`` with these choices, the first of them the default."""
+    return Argument(
+        ("--format",),
+        {"choices": choices, "default": choices[0], "help": f"how to print ({', '.join(choices)}; {choices[0]})"},
+    )
+
+
+LOOPS = Argument(
+    ("--loops",),
+    {"metavar": "DIR", "default": None, "help": "the loops folder (else [skene] loops_folder, else ./loops)"},
+)
+SOURCE = Argument(
+    ("--source",),
+    {
+        "metavar": "URI",
+        "nargs": "?",
+        "const": "",
+        "default": None,
+        "help": "check the queries against this Postgres database; without URI: each loop's Airflow connection",
+    },
+)
 LEDGER = Argument(
     ("--ledger",), {"metavar": "URI", "default": None, "help": "Postgres URI of the ledger (else Airflow's connection)"}
 )
