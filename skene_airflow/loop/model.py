@@ -10,8 +10,8 @@ from pydantic_core import PydanticCustomError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Marks the member of a union within pydantic's paths, where no key of the language looks like it.
-TAG: Final = "§"
+# Marks the member of a union within pydantic's paths. No key of a file looks like it: NUL is refused while reading.
+TAG: Final = "\x00"
 
 
 class Model(BaseModel):

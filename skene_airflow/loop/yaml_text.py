@@ -38,7 +38,7 @@ class Out:
 
 def dump(root: Out) -> str:
     """The YAML document of a map, with its comments."""
-    lines = [*_comments(root.above, 0), *_inside(root, 0)]
+    lines = [*_comments(root.above, 0), *(_inside(root, 0) if root.value else ["{}"])]
     return "\n".join(lines) + "\n"
 
 

@@ -172,7 +172,6 @@ class _Reader:
             else:
                 pieces.append(text_of(child))
         text = "".join(pieces).replace("\r\n", "\n").replace("\r", "\n") if node.type[0] == "t" else "".join(pieces)
-        # \uD83D\uDE00 are the two halves of one character.
         return _whole(text)
 
     def _not_data(self, node: Syntax, loc: Loc) -> None:
@@ -194,6 +193,9 @@ def _signed(node: Syntax) -> str:
 
 
 def _whole(text: str) -> str:
+    """The text with the halves of characters (``\\uD83D\\uDE00``) put together."""
+    if "\x00" in text:
+        raise BadTextError("the text holds a NUL character", "delete it")
     try:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError:

@@ -54,7 +54,8 @@ def find_loop(text: str, file: str) -> Found:
 def _syntax_fault(node: Syntax, page: Page) -> Fault:
     what = f"'{text_of(node).strip()[:40]}' does not belong here"
     if node.is_missing:
-        what = f"'{node.type}' is missing here"
+        # Names of single signs stand for themselves; other names are the grammar's own.
+        what = f"{'something' if node.type.isidentifier() else repr(node.type)} is missing here"
     return page.fault(node, "", codes.NOT_TYPESCRIPT, what, "mend the file until TypeScript takes it")
 
 

@@ -1,0 +1,4 @@
+export default defineLoop({
+  type: 'retention',
+  opinion: ,
+});

@@ -1,0 +1,1 @@
+export default [defineLoop({ type: 'retention' }), defineLoop({ type: 'adoption' })];
