@@ -65,7 +65,7 @@ def _guarded(name: str, look: Callable[[], Iterator[tuple[bool | None, str, int]
         for ok, message, code in look():
             yield Check(name, ok, message, code)
     except SkeneError as error:
-        yield Check(name, False, str(error))
+        yield Check(name, ok=False, message=str(error))
 
 
 def _versions() -> Iterator[tuple[bool | None, str, int]]:

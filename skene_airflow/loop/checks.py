@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from skene_airflow.loop import codes
 from skene_airflow.loop.faults import key_fault, node_fault
-from skene_airflow.loop.nodes import Loc, Node, path_text
-from skene_airflow.loop.sql import check_select
-from skene_airflow.nouns import Fault
+from skene_airflow.loop.sql_checks import check_sql
+from skene_airflow.loop.times import check_times
+from skene_airflow.loop.words import renamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from skene_airflow.loop.nodes import Loc, Node
+    from skene_airflow.nouns import Fault
+
 RESERVED: Final = frozenset(("evaluate", "segment", "approve", "send", "report"))
 ROOTS: Final = frozenset(("schedule", "database", "asset", "manual"))
 _NEEDS_CONDITION: Final = frozenset(("schedule", "asset", "manual"))
+_WHO: Final = "write who gets it: `condition: SELECT * FROM users WHERE …`"
+_PERCENT: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?\s?%")
+_LESS: Final = {"sample": "write a larger share, or set mode: shadow", "holdout": "write a smaller share"}
 
 
 def check(root: Node) -> Iterator[Fault]:
@@ -25,8 +32,11 @@ def check(root: Node) -> Iterator[Fault]:
     yield from _triggers(root, steps)
     yield from _conditions(root, steps)
     yield from _weights(root, steps)
-    for loc in sql_places(root):
-        yield from _query(root, loc)
+    yield from _segments(root, steps)
+    yield from check_sql(root)
+    yield from check_times(root)
+    yield from _nobody(root)
+    yield from _exit(root)
 
 
 def _step_ids(root: Node, steps: list[Node]) -> Iterator[Fault]:
@@ -81,49 +91,87 @@ def _conditions(root: Node, steps: list[Node]) -> Iterator[Fault]:
     for index, step in enumerate(steps):
         kind = _trigger_type(step)
         condition = step.get("condition")
-        if kind in _NEEDS_CONDITION and (condition is None or condition.value is None):
+        if condition is not None and condition.value is not None:
+            continue
+        if isinstance(step.value, dict) and any(renamed(key, ("condition",)) for key in step.value):
+            continue  # it is there under another name, which is a fault of its own
+        loc = ("steps", index, "condition")
+        if kind in _NEEDS_CONDITION:
             what = f"a step with a '{kind}' trigger needs a condition"
-            hint = "write who gets it: `condition: SELECT * FROM users WHERE …`"
-            yield node_fault(root, ("steps", index, "condition"), codes.NO_CONDITION, what, hint)
+            yield node_fault(root, loc, codes.NO_CONDITION, what, _WHO)
+        elif kind == "database" and not _is_user_table(root, step):
+            table = step.get("trigger", "table")
+            what = f"rows of '{table.text() if table else ''}' are not people: the step needs a condition"
+            hint = "write it, over the rows of `event`: `condition: SELECT u.* FROM users u JOIN event e ON …`"
+            yield node_fault(root, loc, codes.NO_CONDITION, what, hint)
+
+
+def _is_user_table(root: Node, step: Node) -> bool:
+    changed, people = step.get("trigger", "table"), root.get("user", "table")
+    names = [(node.text() if node is not None else None) for node in (changed, people)]
+    if changed is None or (changed.text() is None):
+        return True  # a fault of its own
+    return _bare(names[0] or "") == _bare(names[1] or "users")
+
+
+def _bare(table: str) -> str:
+    return table.removeprefix("public.")
 
 
 def _weights(root: Node, steps: list[Node]) -> Iterator[Fault]:
     for index, step in enumerate(steps):
-        variants = step.get("action", "variants")
-        if variants is None or not isinstance(variants.value, dict) or not variants.value:
-            continue
-        found = [entry.node.get("weight") for entry in variants.value.values()]
-        weights = [1 if node is None else node.value for node in found]
-        if all(weight == 0 and not isinstance(weight, bool) for weight in weights):
-            loc = ("steps", index, "action", "variants")
-            yield key_fault(root, loc, codes.WEIGHTS, "the weights sum to zero", "give one variant a weight above 0")
+        segments = step.get("segments")
+        for number, segment in enumerate(segments.items() if segments is not None else ()):
+            yield from _zero(root, segment, ("steps", index, "segments", number, "action", "variants"))
+        yield from _zero(root, step, ("steps", index, "action", "variants"))
 
 
-def sql_places(root: Node) -> Iterator[Loc]:
-    """Where a loop holds a SELECT."""
-    for index, step in enumerate((root.get("steps") or root).items()):
-        loc: Loc = ("steps", index)
-        if (condition := step.get("condition")) and condition.text() is not None:
-            yield (*loc, "condition")
-        elif (kind := step.get("condition", "type")) and kind.value == "query":
-            yield (*loc, "condition", "query")
-        yield (*loc, "ready", "query")
-    yield ("goal", "query")
-    if (node := root.get("exit")) and node.value != "goal":
-        yield ("exit",)
+def _zero(root: Node, holder: Node, loc: Loc) -> Iterator[Fault]:
+    variants = holder.get("action", "variants")
+    if variants is None or not isinstance(variants.value, dict) or not variants.value:
+        return
+    found = [entry.node.get("weight") for entry in variants.value.values()]
+    weights = [1 if node is None else node.value for node in found]
+    if all(weight == 0 and not isinstance(weight, bool) for weight in weights):
+        yield key_fault(root, loc, codes.WEIGHTS, "the weights sum to zero", "give one variant a weight above 0")
 
 
-def _query(root: Node, loc: Loc) -> Iterator[Fault]:
-    node = root.get(*loc)
+def _segments(root: Node, steps: list[Node]) -> Iterator[Fault]:
+    for index, step in enumerate(steps):
+        segments, rest = step.get("segments"), None
+        names: dict[str, int] = {}
+        for number, segment in enumerate(segments.items() if segments is not None else ()):
+            loc: Loc = ("steps", index, "segments", number)
+            if rest is not None:
+                what = f"nobody gets here: segments[{rest}] has no `when` and takes everybody"
+                yield node_fault(root, loc, codes.UNREACHABLE, what, "move the segment without `when` to the end")
+                break
+            name_node = segment.get("name")
+            name = name_node.text() if name_node is not None else None
+            if name is not None and name in names:
+                what = f"the segment '{name}' is there twice, first as segments[{names[name]}]"
+                yield node_fault(root, (*loc, "name"), codes.DUPLICATE_NAME, what, "join the two with OR in one `when`")
+            elif name is not None:
+                names[name] = number
+            if isinstance(segment.value, dict) and not any(renamed(key, ("when",)) for key in segment.value):
+                rest = number
+
+
+def _nobody(root: Node) -> Iterator[Fault]:
+    for key, nobody in (("sample", 0.0), ("holdout", 100.0)):
+        node = root.get(key)
+        text = node.text() if node is not None else None
+        if text is not None and _PERCENT.fullmatch(text) and float(text.rstrip("% ")) == nobody:
+            yield node_fault(root, (key,), codes.NOBODY, f"with {key} {text} nobody ever gets a mail", _LESS[key])
+
+
+def _exit(root: Node) -> Iterator[Fault]:
+    node = root.get("exit")
     text = node.text() if node is not None else None
-    if node is None or text is None:
+    if text is None or text.strip().lower() != "goal":
         return
-    faults = check_select(text)
-    if node.cut == "sure" or (node.cut and any(fault.code == codes.SQL_SYNTAX for fault in faults)):
-        what = "YAML cuts the SQL at ' #' and takes the rest of the line for a comment"
-        yield node_fault(root, loc, codes.CUT_SQL, what, "write the SQL below `query: |`")
-        return
-    for fault in faults:
-        line, column = node.place(fault.offset)
-        path = path_text(loc)
-        yield Fault(node.source.file, line, column, path, fault.code, fault.message, fault.suggestion)
+    if text != "goal":
+        yield node_fault(root, ("exit",), codes.UNKNOWN_WORD, f"'{text}' is not known here", "did you mean 'goal'?")
+    elif root.get("goal") is None:
+        what = "`exit: goal` needs a goal"
+        yield node_fault(root, ("exit",), codes.NO_GOAL, what, "write `goal: {query: SELECT …, within: 14d}`")

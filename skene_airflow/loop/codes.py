@@ -50,6 +50,13 @@ NO_CONDITION: Final = "SK118"
 UNKNOWN_STEP: Final = "SK119"
 NO_ROOT: Final = "SK120"
 VALUE: Final = "SK121"
+UNREACHABLE: Final = "SK122"
+BANDS: Final = "SK123"
+NO_GOAL: Final = "SK124"
+NO_EVENT: Final = "SK125"
+ALWAYS_QUIET: Final = "SK126"
+NOBODY: Final = "SK127"
+ORDER: Final = "SK128"
 
 SQL_SYNTAX: Final = "SK201"
 SQL_EMPTY: Final = "SK202"
@@ -61,13 +68,19 @@ SQL_INTO: Final = "SK207"
 SQL_PARAMETER: Final = "SK208"
 SQL_JINJA: Final = "SK209"
 SQL_TOO_COMPLEX: Final = "SK210"
+SQL_NOT_UPDATE: Final = "SK211"
+SQL_NO_SENT: Final = "SK212"
+SQL_BOOLEAN: Final = "SK213"
+SQL_COLUMN: Final = "SK214"
+SQL_FOLDED: Final = "SK215"
 
+REFUSED_BY_AIRFLOW: Final = "SK900"
 UNSUPPORTED: Final = "SK901"
 
 TITLES: Final[dict[str, str]] = {
     UNREADABLE: "The file cannot be read",
     ENCODING: "The file is not UTF-8",
-    CONTROL: "A control character",
+    CONTROL: "An invisible character",
     SYNTAX: "Not YAML",
     TAB: "A tab in the indentation",
     EMPTY: "The file says nothing",
@@ -107,6 +120,13 @@ TITLES: Final[dict[str, str]] = {
     UNKNOWN_STEP: "No such step",
     NO_ROOT: "The first step has no root trigger",
     VALUE: "A value that does not fit",
+    UNREACHABLE: "A segment that nobody can reach",
+    BANDS: "Bands out of order",
+    NO_GOAL: "`exit: goal` without a goal",
+    NO_EVENT: "A condition that does not read the event",
+    ALWAYS_QUIET: "The trigger fires in the quiet hours only",
+    NOBODY: "Nobody would ever get a mail",
+    ORDER: "Two times in the wrong order",
     SQL_SYNTAX: "The SQL does not parse",
     SQL_EMPTY: "The query is empty",
     SQL_SEVERAL: "More than one statement",
@@ -117,5 +137,11 @@ TITLES: Final[dict[str, str]] = {
     SQL_PARAMETER: "Unknown parameter",
     SQL_JINJA: "Jinja in SQL",
     SQL_TOO_COMPLEX: "The query is too complicated",
+    SQL_NOT_UPDATE: "Not an UPDATE",
+    SQL_NO_SENT: "An UPDATE that does not join `sent`",
+    SQL_BOOLEAN: "Not one boolean expression",
+    SQL_COLUMN: "The query lacks a column",
+    SQL_FOLDED: "YAML joins SQL lines behind a `--` comment",
+    REFUSED_BY_AIRFLOW: "Airflow refuses the loop",
     UNSUPPORTED: "Not supported yet",
 }

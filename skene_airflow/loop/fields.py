@@ -1,23 +1,28 @@
 """The small values of the language: durations, percentages, rates, names, addresses, times of day."""
 
 import re
+import unicodedata
 from datetime import time, timedelta
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
-from skene_airflow.loop import codes
+from skene_airflow.loop import codes, meant
 from skene_airflow.loop.model import Model, refuse
 
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DURATION: Final = re.compile(r"([-+]?)([0-9]{1,9})([smhdw])")
-_LONGEST: Final = timedelta(days=3650)
+_LONGEST: Final = 3_650 * 86_400
 _PERCENTAGE: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s?%")
-_RATE: Final = re.compile(r"([0-9]{1,9})\s?/\s?(\S+)")
+_RATE: Final = re.compile(r"([0-9]{1,9})\s?/\s?([0-9]{1,9}[smhdw])")
 _FACTOR: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s?x")
-_CLOCK: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
+CLOCK: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _IDENTIFIER: Final = re.compile(r"[^\W\d][\w$]*")
+# Any other name can be a column's: the SQL that reads it is quoted.
+_NOT_A_COLUMN: Final = re.compile(r"""^['"`\[]|['"`\]]$|\{\{|\(""")
+_QUALIFIED: Final = re.compile(r"[^\W\d]\w*\.[^\W\d]\w*")
 _TEMPLATE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _CONNECTION: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _ADDR_SPEC: Final = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+")
@@ -26,7 +31,13 @@ _MAILBOX: Final = re.compile(rf"(?:[^<>\r\n]*\S\s*<({_ADDR_SPEC.pattern})>|<?({_
 
 def shown(value: object) -> str:
     """A value as a fault quotes it: short, on one line."""
-    text = str(value) if not isinstance(value, str) else value
+    if value is None:
+        return "nothing"
+    if isinstance(value, tuple | list):
+        return "a list"
+    if isinstance(value, dict):
+        return "a map"
+    text = str(value).lower() if isinstance(value, bool) else str(value)
     text = " ".join(text.split())
     return f"'{text[:60]}…'" if len(text) > 60 else f"'{text}'"
 
@@ -35,24 +46,30 @@ def duration(value: Any) -> timedelta:
     """``36h`` as a length of time; refuses everything that is not one."""
     if isinstance(value, timedelta):
         return value
-    hint = "write a number and a unit: 30s, 10m, 36h, 7d"
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise refuse(codes.DURATION, f"{shown(value)} is not a duration", hint)
-    length = timedelta(**{_UNITS[match[3]]: int(match[2])})
-    if match[1] == "-" or not length:
+        raise refuse(codes.DURATION, f"{shown(value)} is not a duration", meant.a_duration(value))
+    seconds = _SECONDS[match[3]] * int(match[2])
+    if match[1] == "-" or not seconds:
+        hint = "write a number above 0 and a unit: 30s, 10m, 36h, 7d"
         raise refuse(codes.NOT_POSITIVE, f"the duration {shown(value)} is not positive", hint)
-    if length > _LONGEST:
+    if seconds > _LONGEST:
         raise refuse(codes.DURATION, f"{shown(value)} is longer than ten years", "write a shorter duration")
-    return length
+    return timedelta(seconds=seconds)
+
+
+def parse_duration(text: str | None) -> timedelta | None:
+    """The same for a text that may be anything: None for what is no duration."""
+    try:
+        return duration(text)
+    except PydanticCustomError:
+        return None
 
 
 def _percentage(value: Any) -> Any:
-    if isinstance(value, float):  # a value that was read before
-        return value
     match = _PERCENTAGE.fullmatch(value) if isinstance(value, str) else None
     if match is None or float(match[1]) > 100:
-        raise refuse(codes.PERCENTAGE, f"{shown(value)} is not a percentage", "write one from 0% to 100%, such as 5%")
+        raise refuse(codes.PERCENTAGE, f"{shown(value)} is not a percentage", meant.a_percentage(value))
     return float(match[1]) / 100
 
 
@@ -64,7 +81,7 @@ def _factor(value: Any) -> Any:
 
 
 def _clock(value: Any) -> Any:
-    match = _CLOCK.fullmatch(value) if isinstance(value, str) else None
+    match = CLOCK.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise refuse(codes.CLOCK, f"{shown(value)} is not a time of day", "write hours and minutes, such as 21:00")
     return time(int(match[1]), int(match[2]))
@@ -77,6 +94,14 @@ def _matching(pattern: re.Pattern[str], longest: int, code: str, what: str, hint
         return value
 
     return AfterValidator(check)
+
+
+def _column(value: str) -> str:
+    bad = not value.strip() or len(value.encode()) > 63 or any(unicodedata.category(sign) == "Cc" for sign in value)
+    if bad or _NOT_A_COLUMN.search(value) or _QUALIFIED.fullmatch(value):
+        hint = "write the bare name as the database has it, such as last_activity_at; no quotes, no table"
+        raise refuse(codes.IDENTIFIER, f"{shown(value)} is not a column name", hint)
+    return value
 
 
 def _one_line(value: str) -> str:
@@ -113,7 +138,7 @@ def _mailbox(value: str) -> str:
 def _rate(value: Any) -> Any:
     match = _RATE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise refuse(codes.RATE, f"{shown(value)} is not a rate", "write a count and a window: 2/7d")
+        raise refuse(codes.RATE, f"{shown(value)} is not a rate", meant.a_rate(value))
     if int(match[1]) < 1:
         raise refuse(codes.RANGE, f"{shown(value)} lets nothing through", "write a count of at least 1")
     return {"count": int(match[1]), "window": duration(match[2])}
@@ -138,7 +163,7 @@ Name = Annotated[
 ]
 Column = Annotated[
     str,
-    _matching(_IDENTIFIER, 63, codes.IDENTIFIER, "a column name", "write the bare name, such as last_activity_at"),
+    AfterValidator(_column),
     WithJsonSchema({"type": "string"}),
 ]
 Table = Annotated[str, AfterValidator(_table)]

@@ -21,6 +21,7 @@ from skene_airflow.loop.schema import Loop, LoopFile
 from skene_airflow.loop.secrets import find_secrets, redact
 from skene_airflow.loop.source import MAX_BYTES, parse
 from skene_airflow.loop.unsupported import unsupported
+from skene_airflow.loop.words import keys_at, renamed
 from skene_airflow.nouns import Fault
 
 if TYPE_CHECKING:
@@ -105,6 +106,10 @@ def _load(path: Path, root: Path, reader: DefaultsReader) -> Loop | LoopError:
         what = "the file is not a map of keys"
         faults.append(Fault(file, 1, 1, "", codes.NOT_A_MAPPING, what, "write `type: …` and the other keys of a loop"))
         return _refused(faults, file)
+    if not any(renamed(key, keys_at(())) for key in parsed.root.value):
+        what = "no key of a loop is written here"
+        faults.append(Fault(file, 1, 1, "", codes.NOT_A_MAPPING, what, "write at least type, opinion and steps"))
+        return _refused(faults, file)
     tree = merge(defaults.root, parsed.root) if defaults.root is not None else parsed.root
     tree = spread_action(tree)
     spec, found = _validate(tree)
@@ -135,7 +140,11 @@ def _id_faults(stem: str, file: str) -> list[Fault]:
 def _refused(faults: Iterable[Fault], file: str) -> LoopError:
     """Each fault once: what a loop gives to several steps is wrong in one place."""
     kept: dict[tuple[object, ...], Fault] = {}
-    for fault in map(redact, faults):
+    secrets = {(fault.file, fault.line) for fault in faults if fault.code == codes.SECRET}
+    for found in faults:
+        fault = redact(found)
+        if fault != found and (fault.file, fault.line) in secrets:
+            continue  # the secret itself is the mistake
         last = re.split(r"[.\[]", fault.path)[-1]
         same = (fault.file, fault.line, fault.column, fault.code, fault.message, last)
         if same not in kept or len(fault.path) < len(kept[same].path):

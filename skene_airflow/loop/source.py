@@ -7,6 +7,7 @@ so that no file can make the parser of everybody's loops slow.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -179,7 +180,7 @@ class _Builder:
         except NumberTooLongError:
             raise self._stop(event, codes.RANGE, "the number is too long", "quote it if it is text") from None
         node = Node(self.source, line, column, value, style, _end(event)[0])
-        if not style and isinstance(value, str):
+        if not style and (value is None or isinstance(value, str)):
             node.cut = self._cut(event)
         if event.anchor:
             self._anchors[event.anchor] = node
@@ -199,6 +200,9 @@ class _Builder:
             raise self._stop(event, codes.YAML_FEATURE, "a key has an anchor", "leave the anchor out")
         if "\x00" in event.value:
             raise self._stop(event, codes.CONTROL, "the key holds a NUL character", "delete it")
+        if hidden := next((sign for sign in event.value if unicodedata.category(sign) == "Cf" or sign == "\xa0"), None):
+            what = f"the key '{event.value[:60]}' holds an invisible character, U+{ord(hidden):04X}"
+            raise self._stop(event, codes.CONTROL, what, "write the key anew")
         if not isinstance(frame.node.value, dict):
             return
         first = frame.node.value.get(event.value)
@@ -230,9 +234,15 @@ class _Builder:
             frame.node.value.append(node)
         elif isinstance(frame.node.value, dict):
             if frame.key is None:
-                what = "a key is a list, a map or an alias"
-                hint = 'quote it if it is text: "{{ user.name }}"'
-                raise stop(self.source, node.line, node.column, codes.YAML_FEATURE, what, hint)
+                raise self._strange_key(node)
             text, line, column = frame.key
             frame.node.value.setdefault(text, Entry(self.source, line, column, node))
             frame.key = None
+
+    def _strange_key(self, node: Node) -> Stop:
+        before = self.lines[node.line - 1][: node.column - 1]
+        if before.endswith("{"):
+            what, hint = "without quotes YAML takes '{{' for maps", 'quote the whole value: "{{ user.name }}"'
+            return stop(self.source, node.line, node.column - 1, codes.YAML_FEATURE, what, hint)
+        what, hint = "a key is a list, a map or an alias", "quote it if it is text"
+        return stop(self.source, node.line, node.column, codes.YAML_FEATURE, what, hint)

@@ -7,7 +7,7 @@ token, never by text replacement.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -17,7 +17,9 @@ from pglast import ast, parser
 from skene_airflow.loop import codes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    Judge = Callable[[ast.Node], Iterator["SqlFault"]]
 
 PARAMETERS: Final = frozenset({"as_of"})
 # The C parser recurses without a bound of its own: a chain of 16,000 UNIONs ends the process.
@@ -37,6 +39,7 @@ _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z_0-9]*\Z")
 _JINJA: Final = re.compile(r"\{%|\{\{(?:\s|-|(?:ds|ts|params|macros|var|dag|task|run_id|\w+_date|data_interval)\b)")
 _NOW_WORDS: Final = frozenset(("current_timestamp", "current_date", "current_time", "localtime", "localtimestamp"))
 _NOW_CALLS: Final = frozenset(("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp", "timeofday"))
+_BOOLEAN: Final = "write one condition over the query's columns, such as plan = 'pro' AND seats > 5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,55 @@ class _BrokenError(Exception):
 def check_select(text: str) -> list[SqlFault]:
     """Every reason why this text is not one harmless SELECT; an empty list if it is one."""
     return list(_check(text))
+
+
+def check_statement(text: str, judge: Judge, hint: str) -> list[SqlFault]:
+    """The faults of a text that holds one statement, which ``judge`` looks at; ``hint`` says what belongs there."""
+    try:
+        tokens = _scan(text)
+        faults = [*_jinja(tokens), *_unknown_parameters(tokens)]
+        if not faults:
+            faults = list(judge(_parse(_neutral(text, tokens), tokens, hint)[0].stmt))
+    except _BrokenError as broken:
+        empty = broken.fault.code == codes.SQL_EMPTY
+        faults = [replace(broken.fault, suggestion=hint) if empty else broken.fault]
+    return sorted(faults, key=lambda fault: fault.offset)
+
+
+def check_expression(text: str) -> list[SqlFault]:
+    """Every reason why this text is not one SQL expression that may stand in parentheses in a SELECT."""
+    try:
+        tokens = [token for token in _scan(text) if token.name not in _COMMENTS]
+        faults = [*_jinja(tokens), *_unknown_parameters(tokens), *_ways_out(tokens)]
+        if faults:
+            return sorted(faults, key=lambda fault: fault.offset)
+        prefix = "SELECT 1 WHERE (\n"
+        statement: Any = parser.parse_sql(f"{prefix}{_neutral(text, _scan(text))}\n)")[0].stmt
+    except _BrokenError as refused:
+        return [refused.fault]
+    except parser.ParseError as error:
+        fault = _broken(error, prefix + text).fault
+        offset = min(max(fault.offset - len(prefix), 0), len(text.rstrip()))
+        return [replace(fault, offset=offset, suggestion=_BOOLEAN)]
+    found = [replace(fault, offset=max(fault.offset - len(prefix), 0)) for fault in harms(statement)]
+    return found or list(_not_boolean(statement.whereClause))
+
+
+def statement_of(text: str) -> Any | None:
+    """The syntax tree of a good SELECT, or None."""
+    return None if _check(text) else _tree(text)
+
+
+def walk(root: ast.Node) -> Iterator[ast.Node]:
+    """The node and every node below it."""
+    todo: list[Any] = [root]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, tuple):
+            todo.extend(item)
+        elif isinstance(item, ast.Node):
+            yield item
+            todo.extend(getattr(item, name) for name in item)
 
 
 def bind(text: str, literals: Mapping[str, str]) -> str:
@@ -127,7 +179,7 @@ def _check(text: str) -> tuple[SqlFault, ...]:
         tokens = _scan(text)
         faults = [*_jinja(tokens), *_unknown_parameters(tokens)]
         if not faults:
-            faults = list(_statement_faults(_parse(_neutral(text, tokens), tokens), tokens))
+            faults = list(_statement_faults(_tree(text), tokens))
     except _BrokenError as broken:
         faults = [broken.fault]
     return tuple(sorted(faults, key=lambda fault: fault.offset))
@@ -157,7 +209,19 @@ def _broken(error: Exception, text: str) -> _BrokenError:
         what, hint = "the query is nested too deeply", "move a part of it into a view of your database"
         return _BrokenError(SqlFault(at, what, hint, codes.SQL_TOO_COMPLEX))
     what = f"the SQL does not parse: {message}"[:200]
-    return _BrokenError(SqlFault(at, what, "try the query in psql", codes.SQL_SYNTAX))
+    return _BrokenError(SqlFault(at, what, _syntax_hint(text, at), codes.SQL_SYNTAX))
+
+
+def _syntax_hint(text: str, at: int) -> str:
+    if text[at : at + 1] == "`":
+        return 'PostgreSQL writes names bare, or in double quotes: "users"'
+    if re.match(r"%\(\w+\)s|%s", text[at:]):
+        return "the one parameter of a query is :as_of, the time the run is for"
+    if re.fullmatch(r"\s*\S+\.sql\s*", text):
+        return "write the SQL itself, below `query: |`"
+    if not re.match(r"\s*(?:--|/\*|\(|(?:select|with|table|values|update|insert|delete)\b)", text, re.IGNORECASE):
+        return "write one SELECT, such as SELECT * FROM users WHERE …"
+    return "try the query in psql"
 
 
 def _jinja(tokens: list[_Token]) -> Iterator[SqlFault]:
@@ -216,7 +280,13 @@ def _neutral(text: str, tokens: list[_Token]) -> str:
     return "".join(pieces) + text[at:]
 
 
-def _parse(text: str, tokens: list[_Token]) -> tuple[Any, ...]:
+@lru_cache(maxsize=256)
+def _tree(text: str) -> Any:
+    tokens = _scan(text)
+    return _parse(_neutral(text, tokens), tokens, "a condition is one SELECT; delete the rest")[0].stmt
+
+
+def _parse(text: str, tokens: list[_Token], hint: str) -> tuple[Any, ...]:
     if not any(token.name not in _COMMENTS and token.text != ";" for token in tokens):
         raise _BrokenError(SqlFault(0, "the query is empty", "write one SELECT", codes.SQL_EMPTY))
     try:
@@ -227,18 +297,27 @@ def _parse(text: str, tokens: list[_Token]) -> tuple[Any, ...]:
     last = next(token for token in reversed(tokens) if token.name not in _COMMENTS)
     if len(statements) > 1 or len(semicolons) > 1 or (semicolons and last.text != ";"):
         what = "there is more than one statement"
-        fault = SqlFault(semicolons[0].start, what, "a condition is one SELECT; delete the rest", codes.SQL_SEVERAL)
+        fault = SqlFault(semicolons[0].start, what, hint, codes.SQL_SEVERAL)
         raise _BrokenError(fault)
     return statements
 
 
-def _statement_faults(statements: tuple[Any, ...], tokens: list[_Token]) -> Iterator[SqlFault]:
-    statement = statements[0].stmt
-    if not isinstance(statement, (ast.SelectStmt, *_WRITES)):
-        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(statement).__name__.removesuffix("Stmt")).upper()
-        yield SqlFault(0, f"this is {kind}, not a SELECT", "write one SELECT", codes.SQL_NOT_SELECT)
-        return
-    for node in _walk(statement):
+def _statement_faults(statement: ast.Node, tokens: list[_Token]) -> Iterator[SqlFault]:
+    if isinstance(statement, (ast.SelectStmt, *_WRITES)):
+        yield from harms(statement, _locks_at(tokens))
+    else:
+        yield SqlFault(0, f"this is {kind_of(statement)}, not a SELECT", "write one SELECT", codes.SQL_NOT_SELECT)
+
+
+def kind_of(statement: ast.Node) -> str:
+    """What kind of statement this is, as SQL calls it."""
+    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(statement).__name__.removesuffix("Stmt"))
+    return kind.upper()
+
+
+def harms(root: ast.Node, locks_at: int = 0) -> Iterator[SqlFault]:
+    """Whatever in this tree does more than read."""
+    for node in walk(root):
         if isinstance(node, _WRITES):
             at = getattr(node.relation, "location", None) or 0
             what = f"the query writes: {_VERBS[type(node)]}"
@@ -248,20 +327,32 @@ def _statement_faults(statements: tuple[Any, ...], tokens: list[_Token]) -> Iter
             yield SqlFault(getattr(node.rel, "location", None) or 0, what, "leave INTO out", codes.SQL_INTO)
         elif isinstance(node, ast.LockingClause):
             what = "the query locks rows (FOR UPDATE, FOR SHARE)"
-            yield SqlFault(_locks_at(tokens), what, "leave the locking clause out", codes.SQL_LOCKS)
+            yield SqlFault(locks_at, what, "leave the locking clause out", codes.SQL_LOCKS)
+
+
+def _ways_out(tokens: list[_Token]) -> Iterator[SqlFault]:
+    """What would end the parentheses around an expression; an empty one."""
+    if not tokens:
+        yield SqlFault(0, "the expression is empty", _BOOLEAN, codes.SQL_EMPTY)
+    depth = 0
+    for token in tokens:
+        depth += (token.text == "(") - (token.text == ")")
+        if token.text == ";" or depth < 0:
+            yield SqlFault(token.start, f"an expression does not hold '{token.text}' here", _BOOLEAN, codes.SQL_BOOLEAN)
+            return
+
+
+def _not_boolean(node: Any) -> Iterator[SqlFault]:
+    if isinstance(node, ast.A_Const):
+        wrong = not isinstance(node.val, ast.Boolean) and not node.isnull
+    else:
+        kind = node.subLinkType if isinstance(node, ast.SubLink) else None
+        scalar = kind is not None and kind.name in ("EXPR_SUBLINK", "ARRAY_SUBLINK")
+        wrong = scalar or isinstance(node, (ast.RowExpr, ast.A_ArrayExpr, ast.SetToDefault))
+    if wrong:
+        yield SqlFault(0, "this is not one boolean expression", _BOOLEAN, codes.SQL_BOOLEAN)
 
 
 def _locks_at(tokens: list[_Token]) -> int:
     kinds = ("UPDATE", "SHARE", "NO", "KEY")
     return next((token.start for token, after in pairwise(tokens) if token.name == "FOR" and after.name in kinds), 0)
-
-
-def _walk(root: ast.Node) -> Iterator[ast.Node]:
-    todo: list[Any] = [root]
-    while todo:
-        item = todo.pop()
-        if isinstance(item, tuple):
-            todo.extend(item)
-        elif isinstance(item, ast.Node):
-            yield item
-            todo.extend(getattr(item, name) for name in item)

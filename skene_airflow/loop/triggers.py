@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from croniter import croniter
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
-from skene_airflow.loop import codes
+from skene_airflow.loop import codes, meant
 from skene_airflow.loop.fields import SOME, Duration, Name, Table, Text, shown
 from skene_airflow.loop.model import TAG, Model, by_type, refuse
 
@@ -69,8 +69,7 @@ def is_time_zone(name: str) -> bool:
 
 def _time_zone(value: str) -> str:
     if value != "user" and not is_time_zone(value):
-        hint = "write an IANA name such as Europe/Helsinki or UTC, or user"
-        raise refuse(codes.TIME_ZONE, f"{shown(value)} is not a known time zone", hint)
+        raise refuse(codes.TIME_ZONE, f"{shown(value)} is not a known time zone", meant.a_time_zone(value))
     return value
 
 
@@ -103,9 +102,7 @@ class DatabaseTrigger(Model):
     table: Table = Field(description="The table whose changes count.", examples=["users"])
     event: Annotated[
         tuple[Change, ...], BeforeValidator(_as_list, json_schema_input_type=Change | tuple[Change, ...]), SOME
-    ] = Field(
-        description="The kind of change (insert, update, delete), or a list of kinds."
-    )
+    ] = Field(description="The kind of change (insert, update, delete), or a list of kinds.")
 
 
 class AssetTrigger(Model):
@@ -114,9 +111,7 @@ class AssetTrigger(Model):
     type: Literal["asset"] = Field(description="Runs when an Airflow asset is updated.")
     asset: Annotated[
         tuple[Text, ...], BeforeValidator(_as_list, json_schema_input_type=Text | tuple[Text, ...]), SOME
-    ] = Field(
-        description="The name of an Airflow asset; a list means all of them.", examples=["dbt_users"]
-    )
+    ] = Field(description="The name of an Airflow asset; a list means all of them.", examples=["dbt_users"])
 
 
 class ManualTrigger(Model):

@@ -52,7 +52,7 @@ def unsupported(root: Node) -> Iterator[Fault]:
     entry = root.get("entry")
     if entry is not None and entry.value not in ("once", None):
         yield key_fault(root, ("entry",), codes.UNSUPPORTED, "only `entry: once` is supported yet", _LATER)
-    if len(steps) > 1:
+    if len(steps) > 1 and isinstance(steps[1].value, dict):
         what = "a second step is not supported yet"
         yield node_fault(root, ("steps", 1), codes.UNSUPPORTED, what, "make it a loop of its own for now")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from pydantic import BaseModel
 
+from skene_airflow.loop.elsewhere import ADVICE, ELSEWHERE, LOOP_NAMES, PARAMETERS
 from skene_airflow.loop.model import TAG
 from skene_airflow.loop.schema import LoopFile
 
@@ -16,54 +18,7 @@ if TYPE_CHECKING:
 
     from skene_airflow.loop.nodes import Loc
 
-# Theirs → ours, the best guess first.
-ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
-    "description": ("opinion",),
-    "doc": ("opinion",),
-    "doc_md": ("opinion",),
-    "summary": ("opinion",),
-    "sql": ("query",),
-    "statement": ("query",),
-    "delay": ("wait",),
-    "after": ("wait", "trigger"),
-    "schedule": ("cron", "trigger"),
-    "schedule_interval": ("cron", "trigger"),
-    "on": ("trigger",),
-    "audience": ("condition",),
-    "filter": ("condition", "when"),
-    "where": ("when", "condition"),
-    "conversion": ("goal",),
-    "success": ("goal",),
-    "source_conn_id": ("source", "connections"),
-    "postgres_conn_id": ("source", "connections"),
-    "conn_id": ("source", "connections"),
-    "email_conn_id": ("email", "connections"),
-    "channel": ("provider", "action"),
-    "tz": ("timezone",),
-    "variables": ("personalization",),
-    "params": ("personalization",),
-    "context": ("personalization",),
-    "cooldown": ("every", "entry"),
-    "reentry": ("entry",),
-    "control": ("holdout",),
-    "throttle": ("frequency_cap",),
-    "caps": ("frequency_cap",),
-    "cap": ("frequency_cap",),
-    "dry_run": ("mode",),
-    "max_audience": ("max", "guard"),
-    "retry": ("recovery",),
-    "retries": ("retries", "recovery"),
-    "default_args": ("recovery", "airflow"),
-    "catchup": ("backfill",),
-    "category": ("class", "topic"),
-    "name": ("id",),
-    "sender": ("from",),
-    "from_email": ("from",),
-    "flag": ("on_sent",),
-    "mark": ("on_sent",),
-    "utm_campaign": ("campaign", "utm"),
-    "tests": ("variants",),
-}
+_BEST: Final = {"query": "'condition'", "timezone": "'trigger'", "timeout": "'condition'"}
 
 
 def renamed(key: str, allowed: Collection[str]) -> str | None:
@@ -71,29 +26,55 @@ def renamed(key: str, allowed: Collection[str]) -> str | None:
     for ours in _ours(key):
         if ours in allowed:
             return ours
+    if key in allowed:
+        return key
     near = difflib.get_close_matches(_plain(key), allowed, 1, 0.7)
-    return near[0] if near else None
+    sure = difflib.get_close_matches(_plain(key), near, 1, 0.88)
+    return near[0] if sure or (near and _plain(key) not in _places() and _plain(key) not in ADVICE) else None
 
 
-def advise(key: str, allowed: Collection[str]) -> str:
-    """What to write instead of an unknown key, where ``allowed`` are the keys of its map."""
+def advise(loc: Loc) -> str:
+    """What to write instead of the unknown key at this path, which still holds pydantic's union tags."""
+    key, allowed = str(loc[-1]), keys_at(loc[:-1])
     if key == "<<":
         return "YAML 1.2 has no merge keys; keys that loops share go into _defaults.yaml"
-    if key == "id" and "steps" in allowed:
+    word = _plain(key)
+    if "steps" in allowed and word in LOOP_NAMES:
         return "a loop's id is the name of its file"
+    if "query" in allowed and word in PARAMETERS:
+        return "the one parameter of a query is :as_of, the time the run is for"
     here = renamed(key, allowed)
     if here == "connections":
         return "write it in connections: {source: …, email: …}"
     if here is not None:
         return f"it is called '{here}' here" if here in _ours(key) else f"did you mean '{here}'?"
-    for word in (key, *_ours(key)):
-        if places := _places().get(word):
-            return f"'{word}' belongs in {places[0]}" if word == key else f"write '{word}' in {places[0]}"
+    if word in ADVICE:
+        return ADVICE[word]
+    for ours in (word, *_ours(key)):
+        if place := _place(ours, loc):
+            return f"'{ours}' belongs {place}" if ours == word else f"write '{ours}' {place.removeprefix('to ')}"
     return f"the keys here are {', '.join(sorted(allowed))}"
 
 
+def _place(key: str, loc: Loc) -> str:
+    """Where a key of the language belongs, as seen from a path that does not have it."""
+    types = [_tag(model).removeprefix(TAG) for model in _models_at(_untagged(loc[:-1])) if key in _keys(model)]
+    if types and all(types):
+        return f"to type: {' or '.join(types)}"
+    places = _places().get(key, [])
+    if not places:
+        return ""
+    if "steps" in loc and "a step" in places:
+        return "in a step"
+    return f"in {_BEST.get(key, places[0])}"
+
+
+def _untagged(loc: Loc) -> Loc:
+    return tuple(part for part in loc if not (isinstance(part, str) and part.startswith(TAG)))
+
+
 def _plain(key: str) -> str:
-    return key.lower().replace("-", "_")
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).lower().replace("-", "_").replace(" ", "_")
 
 
 def _ours(key: str) -> tuple[str, ...]:
@@ -110,7 +91,16 @@ def closest(word: object, words: Collection[str]) -> str:
 def keys_at(loc: Loc) -> set[str]:
     """The keys that the map at this path may have; the path still holds pydantic's union tags."""
     models = _models_at(loc)
-    return {field.alias or name for model in models for name, field in model.model_fields.items() if not field.exclude}
+    return {key for model in models for key in _keys(model)}
+
+
+def types_at(loc: Loc) -> dict[str, set[str]]:
+    """Every ``type`` that the map at this path may have, with the keys that belong to it."""
+    return {tag.removeprefix(TAG): _keys(model) for model in _models_at(loc) if (tag := _tag(model))}
+
+
+def _keys(model: type[BaseModel]) -> set[str]:
+    return {field.alias or name for name, field in model.model_fields.items() if not field.exclude}
 
 
 def description(loc: Loc) -> str:

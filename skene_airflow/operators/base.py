@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from skene_airflow.channels import Channel
+    from skene_airflow.ledger import Ledger
     from skene_airflow.operators.loop_ref import LoopRef
+    from skene_airflow.settings import Settings
     from skene_airflow.stages.job import Job, RunFacts
 
 Result = TypeVar("Result")
@@ -45,28 +47,31 @@ class LoopOperator(BaseOperator):
     @contextmanager
     def job(self, context: Context) -> Iterator[Job]:
         """What the stages need to know; connections are opened when they are needed. Raises SettingsError."""
-        from skene_airflow.hooks.postgres import postgres
-        from skene_airflow.ledger import Ledger
-        from skene_airflow.stages.job import Job
-
-        settings = airflow_settings()
-        ledger = Ledger(postgres(settings.ledger_conn_id or DEFAULT_LEDGER), settings.schema)
-        job = Job(
-            loop=self.loop.loop,
-            step=self.loop.step,
-            run=run_facts(context),
-            settings=settings,
-            source=postgres(self.loop.loop.connections.source),
-            ledger=ledger,
-        )
-        try:
-            yield job
-        finally:
-            ledger.close()
+        with jobs(context, [self.loop]) as (_, _, made):
+            yield made[0]
 
     def channel(self) -> Channel:
         """How the step's mail leaves; nothing is opened yet. Raises SettingsError."""
         return open_channel(self.loop.loop.email_connection(self.loop.step))
+
+
+@contextmanager
+def jobs(context: Context, loops: Sequence[LoopRef]) -> Iterator[tuple[Settings, Ledger, list[Job]]]:
+    """The deployment's settings, its ledger, and a job for each loop's step; nothing is opened yet."""
+    from skene_airflow.hooks.postgres import postgres
+    from skene_airflow.ledger import Ledger
+    from skene_airflow.stages.job import Job
+
+    settings, facts = airflow_settings(), run_facts(context)
+    ledger = Ledger(postgres(settings.ledger_conn_id or DEFAULT_LEDGER), settings.schema)
+    try:
+        yield (
+            settings,
+            ledger,
+            [Job(ref.loop, ref.step, facts, settings, postgres(ref.loop.connections.source), ledger) for ref in loops],
+        )
+    finally:
+        ledger.close()
 
 
 def run_facts(context: Context) -> RunFacts:

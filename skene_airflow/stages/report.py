@@ -48,9 +48,9 @@ def report(job: Job, failed_tasks: Sequence[str] = ()) -> RunReport:
     if run is None or not run.staged or not run.decided:
         names = ", ".join(failed_tasks) or "evaluate, segment"
         raise RunDoesNotAddUp(f"Nobody was judged in this run, because of: {names}. Nothing was sent.")
-    marked = mark(job)
     statuses = runs.finish(job.ledger, run)
     _tell(run, statuses)
+    marked = mark(job)
     if marked.batches:
         log.info("report: on_sent ran for %s batches, %s people", marked.batches, marked.people)
     faults = [*_uneven(run, statuses), *_open(statuses)]
