@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skene_airflow.cli.verb import LOOPS, SOURCE, Argument, Verb, format_argument
+from skene_airflow.cli.verb import LOOPS, NO_SOURCE, SOURCE, Argument, Verb, format_argument
 
 if TYPE_CHECKING:
     import argparse
@@ -42,26 +42,29 @@ def _find(args: argparse.Namespace, *, warn: bool = False) -> Findings:
     source, paths = _source(args)
     folders = check(paths, args.loops)
     errors = [fault for folder in folders for fault in folder.faults]
-    if source is not None:
+    if source != NO_SOURCE:
         errors += [fault for folder in folders for fault in _against(folder, source)]
     warnings = [fault for folder in folders for fault in _warnings(folder)] if warn else []
     return Findings(sum(folder.files for folder in folders), sorted(errors), sorted(warnings))
 
 
 def _source(args: argparse.Namespace) -> tuple[str | None, list[str]]:
-    """The database and the paths; ``--source loops/x.yaml`` names a path, since no URI looks like a file."""
+    """The database (None: each loop's own connection) and the paths.
+
+    ``--source loops/x.yaml`` names a path, since no URI looks like a file.
+    """
     source: str | None = args.source
     if source and "://" not in source and "=" not in source and Path(source).exists():
-        return "", [source, *args.paths]
+        return None, [source, *args.paths]
     return source, args.paths
 
 
-def _against(folder: Checked, source: str) -> list[Fault]:
+def _against(folder: Checked, source: str | None) -> list[Fault]:
     from skene_airflow.cli.deployment import connector
     from skene_airflow.cli.folder import as_seen
     from skene_airflow.stages.describe import check_sources
 
-    faults = check_sources(folder.loops, lambda conn_id: connector(source or None, conn_id))
+    faults = check_sources(folder.loops, lambda conn_id: connector(source, conn_id))
     return as_seen(faults, folder.root)
 
 

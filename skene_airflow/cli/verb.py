@@ -40,13 +40,14 @@ LOOPS = Argument(
     ("--loops",),
     {"metavar": "DIR", "default": None, "help": "the loops folder (else [skene] loops_folder, else ./loops)"},
 )
+NO_SOURCE = ""
+# Airflow's arguments have no `const`: None is the flag without a URI, and its absence is the empty text.
 SOURCE = Argument(
     ("--source",),
     {
         "metavar": "URI",
         "nargs": "?",
-        "const": "",
-        "default": None,
+        "default": NO_SOURCE,
         "help": "check the queries against this Postgres database; without URI: each loop's Airflow connection",
     },
 )

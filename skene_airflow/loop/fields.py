@@ -148,7 +148,9 @@ def _text_schema(pattern: str, *examples: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$", "examples": list(examples)})
 
 
-Duration = Annotated[timedelta, BeforeValidator(duration), _text_schema("[0-9]{1,9}[smhdw]", "10m", "36h", "7d")]
+# What a schema can see of a duration: above zero, and not far above ten years.
+_DURATION_FORM: Final = "0*([1-9][0-9]{0,8}s|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h|[1-9][0-9]{0,3}d|[1-9][0-9]{0,2}w)"
+Duration = Annotated[timedelta, BeforeValidator(duration), _text_schema(_DURATION_FORM, "10m", "36h", "7d")]
 Percentage = Annotated[
     float, BeforeValidator(_percentage), _text_schema(r"[0-9]{1,3}(\.[0-9]{1,6})?\s?%", "5%", "12.5%")
 ]
@@ -187,4 +189,6 @@ class RateValue(Model):
     window: Duration
 
 
-Rate = Annotated[RateValue, BeforeValidator(_rate), _text_schema("[0-9]{1,9}/[0-9]{1,9}[smhdw]", "2/7d")]
+Rate = Annotated[
+    RateValue, BeforeValidator(_rate), _text_schema(f"0*[1-9][0-9]{{0,8}}\\s?/\\s?{_DURATION_FORM}", "2/7d")
+]

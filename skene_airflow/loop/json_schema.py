@@ -1,6 +1,6 @@
 """The language as JSON Schema (draft 2020-12), made from the models, for editors and other tools.
 
-After a change of the models: ``python -m skene_airflow.loop.json_schema`` writes the file that ships.
+A test keeps the file that ships fresh, and writes it anew with ``SKENE_GOLDEN=write``.
 """
 
 from __future__ import annotations
@@ -155,12 +155,3 @@ def _together() -> Iterator[dict[str, Any]]:
     root = {"properties": {"trigger": {"properties": {"type": {"enum": _ROOTS}}}}}
     after = {"properties": {"trigger": {"properties": {"type": {"const": "after"}}}}}
     yield steps(prefixItems=[root], items=after)
-
-
-def main() -> None:
-    """Write the schema that ships."""
-    FILE.write_text(text(loop_schema()), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -106,7 +106,7 @@ def _kind(value: dict[str, Any]) -> str:
         return f"map of {_kind(inner[0])}" if inner and "$ref" in inner[0] else "map"
     if "%" in value.get("pattern", ""):
         return "percentage"
-    if "[smhdw]" in value.get("pattern", ""):
+    if "s|" in value.get("pattern", ""):
         return "rate" if "/" in value["pattern"] else "duration"
     kind = value.get("type", "string")
     return _KINDS[kind] if isinstance(kind, str) else "any value"

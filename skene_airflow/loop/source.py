@@ -59,6 +59,11 @@ def parse(raw: bytes, file: str) -> Parsed:
     return Parsed(source, builder.root, builder.faults)
 
 
+def invisible(key: str) -> str | None:
+    """The first character of a key that nobody can see, or None."""
+    return next((sign for sign in key if unicodedata.category(sign) == "Cf" or sign == "\xa0"), None)
+
+
 def _decode(raw: bytes, source: Source) -> str:
     if len(raw) > MAX_BYTES:
         what = f"the file has {len(raw):,} bytes, at most {MAX_BYTES:,} are read"
@@ -200,7 +205,7 @@ class _Builder:
             raise self._stop(event, codes.YAML_FEATURE, "a key has an anchor", "leave the anchor out")
         if "\x00" in event.value:
             raise self._stop(event, codes.CONTROL, "the key holds a NUL character", "delete it")
-        if hidden := next((sign for sign in event.value if unicodedata.category(sign) == "Cf" or sign == "\xa0"), None):
+        if hidden := invisible(event.value):
             what = f"the key '{event.value[:60]}' holds an invisible character, U+{ord(hidden):04X}"
             raise self._stop(event, codes.CONTROL, what, "write the key anew")
         if not isinstance(frame.node.value, dict):

@@ -41,6 +41,8 @@ def syntax_stop(error: yaml.YAMLError, source: Source) -> Stop:
     if mark is None or "end of stream" in problem or "expected ',' or" in problem or "expected ':'" in problem:
         mark = getattr(error, "context_mark", None) or mark  # where the quote, bracket or key begins
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    if "nesting" in problem:  # brackets upon brackets, which the scanner itself stops at
+        return stop(source, line, column, codes.TOO_DEEP, "nested far too deep", "no key of a loop is that deep")
     lines = source.text.split("\n")
     here = lines[line - 1] if line <= len(lines) else ""
     for found in (_left_over(source), _indentation(line, lines), _cut(line, lines)):

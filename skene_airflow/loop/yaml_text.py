@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from skene_airflow.loop.nodes import Scalar
 
 # Nothing that a person, or a YAML 1.1 tool, could read as something else than this text.
-_PLAIN: Final = re.compile(r"[A-Za-z_][^\n\r\t]*|[\w.%/]+")
+_PLAIN: Final = re.compile(r"[A-Za-z_][^\n\r\t]*|[\w./][\w.%/]*")
 _RISKY: Final = re.compile(r":(?:\s|$)|\s#|\{\{|\{%|^\s|\s$|^---|^\.\.\.|^_?[\[\]{}]")
 _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _TEXT_TAG: Final = "tag:yaml.org,2002:str"

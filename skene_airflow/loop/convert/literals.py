@@ -12,7 +12,7 @@ from skene_airflow.loop.convert.comments import Gathered, words
 from skene_airflow.loop.convert.places import text_of
 from skene_airflow.loop.convert.strings import BadTextError, number, unescape
 from skene_airflow.loop.nodes import path_text
-from skene_airflow.loop.source import MAX_DEPTH
+from skene_airflow.loop.source import MAX_DEPTH, invisible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,6 +123,10 @@ class _Reader:
             return
         name = self._key(key, loc)
         if name is None:
+            return
+        if hidden := invisible(name):
+            what = f"the property '{name[:60]}' holds an invisible character, U+{ord(hidden):04X}"
+            self._refuse(key, (*loc, name), codes.TEXT, what, "write the name anew")
             return
         if name in entries:
             first = entries[name].line

@@ -15,7 +15,7 @@ from skene_airflow.loop.convert import convert
 from skene_airflow.loop.convert.fault_codes import TITLES
 from skene_airflow.loop.load import load_loop
 from skene_airflow.loop.schema import Loop
-from skene_airflow.loop.source import parse
+from skene_airflow.loop.source import invisible, parse
 from tests.golden_cases import GOLDEN, expected
 
 ROOT = Path(__file__).parents[3]
@@ -172,12 +172,26 @@ def as_lists(value: object) -> object:
     return {key: as_lists(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
+def names(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [*value, *(name for item in value.values() for name in names(item))]
+    return [name for item in value for name in names(item)] if isinstance(value, list) else []
+
+
+def test_a_property_with_an_invisible_character_is_told_at_its_place() -> None:
+    with pytest.raises(LoopError) as refused:
+        convert('{\n  "type": "x",\n  "own\u200ber": "growth"\n}', "f.json")
+    (fault,) = refused.value.faults
+    assert (fault.line, fault.column, fault.code) == (3, 3, "SK605")
+
+
 @given(st.dictionaries(st.text(max_size=8), plain_json, max_size=4))
 def test_any_json_is_the_same_value_in_yaml_or_a_fault(value: dict[str, object]) -> None:
     try:
         yaml = convert(json.dumps(value), "f.json").yaml
     except LoopError:
-        assert "\\u0000" in json.dumps(value)  # no YAML loop holds NUL
+        # No YAML loop holds NUL, or a key with a character that nobody sees.
+        assert "\\u0000" in json.dumps(value) or any(map(invisible, names(value)))
         return
     root = parse(yaml.encode(), "f").root
     assert root is not None

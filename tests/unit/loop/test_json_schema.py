@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ SCHEMA = json.loads(FILE.read_text(encoding="utf-8"))
 # What a schema can see: keys, kinds, words and forms; not SQL, calendars, or names that must fit together.
 SEEN = {"SK012", "SK013", "SK014", "SK015", "SK016", "SK017", "SK101", "SK102", "SK103", "SK104", "SK107", "SK110"}
 SEEN |= {"SK111", "SK113", "SK116", "SK117", "SK118", "SK120"}
+UNSEEN = {"SK118_table"}  # the table of `trigger` must be that of `user`
 
 
 def value_of(yaml: str | bytes) -> Any:
@@ -34,7 +36,9 @@ def is_valid(value: object, schema: dict[str, Any] = SCHEMA) -> bool:
 
 
 def test_it_is_fresh() -> None:
-    assert text(loop_schema()) == FILE.read_text(encoding="utf-8"), "python -m skene_airflow.loop.json_schema"
+    if os.environ.get("SKENE_GOLDEN") == "write":
+        FILE.write_text(text(loop_schema()), encoding="utf-8")
+    assert text(loop_schema()) == FILE.read_text(encoding="utf-8"), "run it once with SKENE_GOLDEN=write"
 
 
 @pytest.mark.parametrize("schema", [SCHEMA, partial_schema()], ids=["loop", "partial"])
@@ -57,7 +61,7 @@ def test_every_pattern_is_valid(pattern: str) -> None:
 @pytest.mark.parametrize("file", sorted(BROKEN.glob("*.yaml")), ids=lambda file: file.stem)
 def test_what_a_schema_can_see_is_refused_and_nothing_else(file: Path) -> None:
     value = value_of(file.read_bytes())
-    if file.stem[:5] in SEEN:
+    if file.stem[:5] in SEEN and file.stem not in UNSEEN:
         assert not is_valid(value)
     elif file.stem.startswith(("SK2", "SK9")):
         assert is_valid(value)
