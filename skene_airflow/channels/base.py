@@ -94,6 +94,8 @@ class Channel(ABC):
     """How long the provider answers the same key without sending again; None: it cannot be asked again."""
     local: ClassVar[bool] = False
     """Whether the mail stays on this machine."""
+    most_bytes: ClassVar[int] = 10_000_000
+    """The longest body of a call with more than one message in it: longer ones are cut before they are sent."""
     table: ClassVar[tuple[Rule, ...]]
     """What each answer means: the first line that fits. The last line fits everything."""
 
@@ -125,6 +127,11 @@ class Channel(ABC):
             error = error_class(body[1:].decode("ascii", "replace")) or "invalid_message"
             return SendResult(Answer.BAD_LOT, error=error, detail="refused here, before any provider was asked")
         return self._send(body, idem_key)
+
+    @property
+    def pause(self) -> float:
+        """Seconds to wait before the next call, as far as the provider's last answer asks for it."""
+        return 0.0
 
     @abstractmethod
     def _freeze(self, messages: Sequence[Message]) -> bytes:

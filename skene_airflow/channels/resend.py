@@ -131,6 +131,12 @@ class ResendChannel(Channel):
             reply.status, reply.name, error=reply.name, detail=reply.message, retry_after=_retry_after(reply)
         )
 
+    @property
+    def pause(self) -> float:
+        """Until the account's next window, if the last answer said that no call is left in this one."""
+        seen = self.rate_limit
+        return min(seen.reset or 0.0, _UPPER_BOUND) if seen is not None and seen.remaining == 0 else 0.0
+
     def test(self) -> tuple[bool, str]:
         """Ask for the account's domains; a key that may only send is a good key too."""
         try:

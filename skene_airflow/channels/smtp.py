@@ -10,6 +10,7 @@ import re
 import smtplib
 import socket
 import ssl
+import time
 from contextlib import suppress
 from datetime import UTC
 from typing import TYPE_CHECKING, ClassVar
@@ -21,7 +22,7 @@ from skene_airflow.errors import SettingsError
 from skene_airflow.nouns import Answer, SendResult
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from skene_airflow.nouns import Message
 
@@ -29,6 +30,8 @@ MAILS_PER_CONNECTION = 100
 """Some relays close a connection that carried many mails; we do it first, between two of them."""
 DOT_TIMEOUT = 60.0
 """Seconds to wait for the answer to the final dot. RFC 5321 asks for ten minutes, a batch is leased for two."""
+BEFORE_DOT = 45.0
+"""Seconds for everything before it. A slower server is left before it takes anything: the lease must not run out."""
 
 ANY = range(1000)
 _CONNECTION = ("connect", "tls", "login")
@@ -94,6 +97,9 @@ class SmtpChannel(Channel):
         self._verify = context == "default"
         self._server: smtplib.SMTP | None = None
         self._carried = 0
+        self._deadline = float("inf")
+        self.clock: Callable[[], float] = time.monotonic
+        """Counts the seconds of a call; there to be replaced in tests."""
 
     def _freeze(self, messages: Sequence[Message]) -> bytes:
         (message,) = messages
@@ -105,10 +111,11 @@ class SmtpChannel(Channel):
         sender, _, recipient = envelope.decode("ascii", "replace").partition(" ")
         if mailbox(sender) is None or mailbox(recipient) is None:
             return SendResult(Answer.BAD_LOT, error="invalid_envelope")
+        self._deadline = self.clock() + BEFORE_DOT
         try:
             server = self._fresh()
             self._carried += 1
-            _deliver(server, sender, recipient, _keyed(mail, self._host, idem_key), max(self._timeout, DOT_TIMEOUT))
+            self._deliver(server, sender, recipient, _keyed(mail, self._host, idem_key))
         except _RefusedError as refused:
             if not 400 <= refused.code < 600 or refused.code == 421:
                 self.close()
@@ -148,6 +155,25 @@ class SmtpChannel(Channel):
         with _step("connect"):
             self._server, self._carried = self._open(), 0
         return self._server
+
+    def _deliver(self, server: smtplib.SMTP, sender: str, recipient: str, mail: bytes) -> None:
+        """Hand one mail over. Raises _RefusedError with the step in which that failed."""
+        for step, command in (("mail", f"FROM:<{sender}>"), ("rcpt", f"TO:<{recipient}>"), ("data", "")):
+            self._in_time(step)
+            with _step(step):
+                code, text = server.docmd(step.upper(), command)
+            if code not in _GOOD[step]:
+                raise _RefusedError(step, code, text)
+        with _step("content"):
+            server.send(_stuffed(mail))
+        self._in_time("content")
+        code, text = _finish(server)
+        if not 200 <= code < 300:
+            raise _RefusedError("dot", code, text)
+
+    def _in_time(self, step: str) -> None:
+        if self.clock() > self._deadline:
+            raise _RefusedError(step, NO_REPLY, "The server is too slow.")
 
     def _open(self) -> smtplib.SMTP:
         context = ssl.create_default_context()
@@ -208,24 +234,19 @@ class _step:  # noqa: N801 - reads as a word in `with _step("rcpt")`
                 raise _RefusedError(self._step, NO_REPLY, type(error).__name__) from None
 
 
-def _deliver(server: smtplib.SMTP, sender: str, recipient: str, mail: bytes, patience: float) -> None:
-    """Hand one mail over. Raises _RefusedError with the step in which that failed."""
-    for step, command in (("mail", f"FROM:<{sender}>"), ("rcpt", f"TO:<{recipient}>"), ("data", "")):
-        with _step(step):
-            code, text = server.docmd(step.upper(), command)
-        if code not in _GOOD[step]:
-            raise _RefusedError(step, code, text)
-    with _step("content"):
-        server.send(_stuffed(mail))
+def _finish(server: smtplib.SMTP) -> tuple[int, bytes]:
+    """Say the final dot and hear the answer. What smtplib itself makes of an endless line is no answer."""
     with _step("dot"):
         if server.sock is not None:
-            server.sock.settimeout(patience)
+            server.sock.settimeout(DOT_TIMEOUT)
         server.send(b".\r\n")
-        code, text = server.getreply()
+        try:
+            code, text = server.getreply()
+        except smtplib.SMTPResponseException:
+            raise _RefusedError("dot", NO_REPLY) from None
         if server.sock is not None:
             server.sock.settimeout(server.timeout)
-    if not 200 <= code < 300:
-        raise _RefusedError("dot", code, text)
+    return code, text
 
 
 def _keyed(mail: bytes, host: str, idem_key: str) -> bytes:

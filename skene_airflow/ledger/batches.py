@@ -79,6 +79,8 @@ class Lease:
 
 
 Member = dict[str, Any]
+MOST_RESENDS = 4
+"""How often the policy `resend` sends a batch anew before a person has to look."""
 
 
 def pick(ledger: Ledger, cur: Cursor, lane: Lane) -> Picked | None:
@@ -136,9 +138,22 @@ def settle_sent(ledger: Ledger, held: Lease, message_ids: Sequence[str | None]) 
     return _settle(ledger, held, "settle_sent", facts)
 
 
-def settle_all(ledger: Ledger, held: Lease, status: Status, error_class: str, detail: str = "") -> int:
-    """Every row ends as ``status``: failed (a definite no) or uncertain (nobody can know)."""
-    return _settle(ledger, held, "settle_all", {"status": status, "error_class": error_class, "detail": detail or None})
+def renew(ledger: Ledger, held: Lease) -> bool:
+    """Make the lease last two minutes from now. False if somebody else has the batch by now."""
+    return _settle(ledger, held, "renew", {}) > 0
+
+
+def settle_all(
+    ledger: Ledger, held: Lease, status: Status, error_class: str, detail: str = "", policy: Doubt = Doubt.HOLD
+) -> int:
+    """Every row ends as ``status``: failed (a definite no) or uncertain (nobody can know: ``policy`` goes on)."""
+    facts = {"status": status, "error_class": error_class, "detail": detail or None}
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("batches", "settle_all"), {**facts, **_key(held)})
+        settled = cur.rowcount
+        if settled:
+            resolve(ledger, cur, held.batch_id, policy)
+    return settled
 
 
 def release(ledger: Ledger, held: Lease, seconds: float, in_doubt: bool, error_class: str) -> int:
@@ -148,14 +163,27 @@ def release(ledger: Ledger, held: Lease, seconds: float, in_doubt: bool, error_c
 
 def recut(ledger: Ledger, held: Lease, error_class: str) -> int:
     """Cut the batch into two halves with keys of their own, so that one bad row ends up alone."""
-    middle = len(held.member_ids) // 2
-    halves = {"first": list(held.member_ids[:middle]), "second": list(held.member_ids[middle:])}
-    return _settle(ledger, held, "recut", {**halves, "error_class": error_class})
+    return _settle(ledger, held, "recut", {**_halves(held.member_ids), "error_class": error_class})
+
+
+def split(ledger: Ledger, cur: Cursor, picked: Picked, ids: Sequence[int]) -> None:
+    """Cut a batch that was picked and is too long for one call into two halves, before anybody leased it."""
+    facts = {**_halves(ids), "batch_id": picked.batch_id, "lease_token": None, "error_class": "too_long"}
+    cur.execute(ledger.sql("batches", "recut"), facts)
+
+
+def _halves(ids: Sequence[int]) -> dict[str, object]:
+    middle = len(ids) // 2
+    return {"first": list(ids[:middle]), "second": list(ids[middle:])}
+
+
+def _key(held: Lease) -> dict[str, object]:
+    return {"batch_id": held.batch_id, "lease_token": held.token}
 
 
 def _settle(ledger: Ledger, held: Lease, name: str, facts: dict[str, object]) -> int:
     with ledger.transaction() as cur:
-        cur.execute(ledger.sql("batches", name), {**facts, "batch_id": held.batch_id, "lease_token": held.token})
+        cur.execute(ledger.sql("batches", name), {**facts, **_key(held)})
         return cur.rowcount
 
 
@@ -176,4 +204,4 @@ def doubt(ledger: Ledger, cur: Cursor, picked: Picked) -> int:
 def resolve(ledger: Ledger, cur: Cursor, batch_id: int, policy: Doubt) -> None:
     """Do with a batch's uncertain rows what the connection's policy says; `hold` leaves them for a person."""
     if policy is not Doubt.HOLD:
-        cur.execute(ledger.sql("batches", policy.value), {"batch_id": batch_id})
+        cur.execute(ledger.sql("batches", policy.value), {"batch_id": batch_id, "most": MOST_RESENDS})

@@ -70,10 +70,22 @@ def tidy(ledger: Ledger, windows: Mapping[str, timedelta | None], retention_days
     return counts
 
 
-def take(ledger: Ledger, connection: str, seconds: float) -> float:
-    """Reserve ``seconds`` of a connection's time, shared by all workers. Returns how long to wait first."""
+def take(ledger: Ledger, connection: str, seconds: float, longest: float) -> float | None:
+    """Reserve ``seconds`` of a connection's time, shared by all workers. Returns how many seconds to wait first.
+
+    None, and nothing is reserved, if that would be more than ``longest``.
+    """
+    facts = {"connection": connection, "seconds": seconds, "longest": longest}
     with ledger.transaction() as cur:
-        cur.execute(ledger.sql("control", "take"), {"connection": connection, "seconds": seconds})
+        cur.execute(ledger.sql("control", "take"), facts)
+        row = cur.fetchone()
+    return float(row["wait"]) if row else None
+
+
+def ahead(ledger: Ledger, connection: str) -> float:
+    """How many seconds ahead the connection's next free turn is."""
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("control", "ahead"), {"connection": connection})
         row = cur.fetchone()
     return float(row["wait"]) if row else 0.0
 

@@ -71,6 +71,8 @@ class Ledger:
             self._conn.autocommit = True  # so that every transaction is one we opened
             set_json_loads(_EXACT, self._conn)
             self._conn.prepare_threshold = None  # PgBouncer in transaction mode forgets prepared statements
+            # Locks and ON CONFLICT are meant to see what others committed, whatever the database's default is.
+            self._conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         return self._conn
 
     def migrate(self) -> list[str]:

@@ -66,8 +66,12 @@ class Freezer:
         if not messages:
             batches.close(self._ledger, cur, picked)
             return None
+        ids = [message.delivery_id for message in messages]
         body = self._channel.freeze(messages)
-        return batches.lease(self._ledger, cur, picked, body, [m.delivery_id for m in messages])
+        if len(body) > self._channel.most_bytes and len(ids) > 1:
+            batches.split(self._ledger, cur, picked, ids)
+            return None
+        return batches.lease(self._ledger, cur, picked, body, ids)
 
     def _give_up(self, cur: Cursor, picked: Picked) -> None:
         """Nobody can be asked any more whether this batch went out: it stands there for a person to see."""

@@ -20,9 +20,18 @@ class Pace:
         self._ledger, self._connection = job.ledger, job.loop.email_connection(job.step)
         self._rate = mails_per_second(channel)
 
-    def turn(self, mails: int) -> float:
-        """Reserve the time that these mails take of the connection; returns the seconds to wait before the call."""
-        return control.take(self._ledger, self._connection, mails / self._rate) if self._rate else 0.0
+    def ahead(self) -> float:
+        """How many seconds ahead the connection's next free turn is: 0.0 without a rate."""
+        return control.ahead(self._ledger, self._connection) if self._rate else 0.0
+
+    def turn(self, mails: int, longest: float) -> float | None:
+        """Reserve the time that these mails take of the connection; returns the seconds to wait before the call.
+
+        None, and nothing is reserved, if others are before us for more than ``longest`` seconds.
+        """
+        if not self._rate:
+            return 0.0
+        return control.take(self._ledger, self._connection, mails / self._rate, longest)
 
 
 def policy_for_doubt(channel: Channel) -> Doubt:

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from skene_airflow.errors import AccountError, SendInterrupted
+from skene_airflow.errors import AccountError, LedgerError, SendInterrupted
 from skene_airflow.ledger import batches
 from skene_airflow.ledger.batches import Lane, Lease
 from skene_airflow.nouns import Answer, Mode, SendResult, Status
@@ -29,6 +29,10 @@ TRIES = 4
 """Calls for one batch within one task try; after that Airflow's own retry goes on."""
 LONGEST_TURN = 45.0
 """The longest wait (seconds) for a turn under a rate limit with a lease in hand."""
+FRESH = 5.0
+"""Seconds after which a lease is renewed before the call: no call may outlast the lease that it was made under."""
+SETTLING = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds between tries to write down what a provider answered: it is known nowhere else."""
 PATIENCE = 600.0
 """Seconds without any batch settled after which the task gives way to Airflow's retry."""
 
@@ -71,6 +75,7 @@ class Sender:
         self._pace = Pace(job, channel)
         self._policy = policy_for_doubt(channel)
         self._tries: Counter[int] = Counter()
+        self._resume_at = float("-inf")
         self.done = Sent()
 
     def run(self) -> Sent:
@@ -85,25 +90,29 @@ class Sender:
             return self.done
         progress = self._clock()
         while True:
-            if not self._alive():
-                raise SendInterrupted("The supervisor of this task is gone; whoever comes next goes on from here.")
-            lane = self._lane(mode)
-            held = self._freezer.next(lane)
+            self._go_on(progress)
+            lane, since = self._lane(mode), self._clock()
+            wait, turn = self._resume_at - since, self._pace.ahead() - LONGEST_TURN
+            held = None if max(wait, turn) > 0 else self._freezer.next(lane)
             if held is not None:
-                progress = self._clock() if self._send(held) else progress
+                progress = self._clock() if self._send(held, since) else progress
                 continue
             count, seconds = batches.pending(self._ledger, lane)
             if not count:
                 break
-            if self._clock() - progress > PATIENCE:
-                raise SendInterrupted(
-                    f"{count} batches made no progress for {PATIENCE:.0f} seconds; the next try goes on."
-                )
-            self._sleep(min(seconds, 5.0) + 0.05)
+            progress = since if turn > 0 else progress  # to queue for a turn is no standstill
+            self._sleep(min(max(seconds, wait, turn), 5.0) + 0.05)
         self.done.left_out = self._freezer.left_out
         self.done.uncertain += self._freezer.uncertain
         self._close()
         return self.done
+
+    def _go_on(self, progress: float) -> None:
+        """Raise SendInterrupted if nobody wants this sender any more, or if it gets nowhere."""
+        if not self._alive():
+            raise SendInterrupted("The supervisor of this task is gone; whoever comes next goes on from here.")
+        if max(self._clock(), self._resume_at) - progress > PATIENCE:
+            raise SendInterrupted(f"Nothing could be sent for {PATIENCE:.0f} seconds; the next try goes on.")
 
     def _lane(self, mode: Mode) -> Lane:
         given_up = tuple(batch for batch, tries in self._tries.items() if tries >= TRIES)
@@ -117,19 +126,26 @@ class Sender:
             given_up,
         )
 
-    def _send(self, held: Lease) -> bool:
-        """Wait for this call's turn, then make it; True if the batch is settled."""
-        wait = self._pace.turn(len(held.member_ids))
-        if wait > LONGEST_TURN:  # the lease would run out meanwhile
-            batches.release(self._ledger, held, wait, held.in_doubt, "rate")
+    def _send(self, held: Lease, since: float) -> bool:
+        """Wait for this call's turn, then make it; True if the batch is settled. ``since``: when it was leased."""
+        wait = self._pace.turn(len(held.member_ids), LONGEST_TURN)
+        if wait is None:  # the lease would run out meanwhile
+            batches.release(self._ledger, held, LONGEST_TURN, held.in_doubt, "rate")
             return False
         self._sleep(wait)
+        if not self._alive():
+            batches.release(self._ledger, held, 0.0, held.in_doubt, "interrupted")
+            return False
+        if self._clock() - since > FRESH and not batches.renew(self._ledger, held):
+            log.warning("send: a batch waited for longer than its lease; whoever has it now goes on with it")
+            return False
         return self._call(held)
 
     def _call(self, held: Lease) -> bool:
         """Make one provider call and settle what it said; True if the batch is settled."""
         result = self._channel.send(held.body, held.idem_key)
         self.done.calls += 1
+        self._resume_at = max(self._resume_at, self._clock() + self._channel.pause)
         if result.error:
             self.done.errors[result.error] = self.done.errors.get(result.error, 0) + 1
         return self._settle(held, result)
@@ -138,17 +154,20 @@ class Sender:
         doubt = held.in_doubt
         match result.answer:
             case Answer.ACCEPTED:
-                self.done.sent += batches.settle_sent(self._ledger, held, result.message_ids)
+                self.done.sent += self._write(batches.settle_sent, held, result.message_ids)
             case Answer.BAD_LOT:
                 self._refused(held, result)
             case Answer.MISMATCH:
-                self.done.uncertain += batches.settle_all(
-                    self._ledger, held, Status.UNCERTAIN, result.error, result.detail
+                self.done.uncertain += self._write(
+                    batches.settle_all, held, Status.UNCERTAIN, result.error, result.detail
                 )
             case Answer.DOUBT if self._channel.window is None:
-                self._in_doubt(held, result)
+                # It cannot be asked: the rows are uncertain, until the connection's policy says what of it.
+                self.done.uncertain += self._write(
+                    batches.settle_all, held, Status.UNCERTAIN, result.error, result.detail, self._policy
+                )
             case Answer.ACCOUNT:
-                batches.release(self._ledger, held, 0.0, doubt, result.error)
+                self._write(batches.release, held, 0.0, doubt, result.error)
                 raise AccountError(
                     f"The email provider refuses this account ({result.error}): {result.detail} "
                     "Everybody not mailed yet is still queued; mend it, then clear this task."
@@ -158,22 +177,26 @@ class Sender:
                 return False
         return True
 
-    def _in_doubt(self, held: Lease, result: SendResult) -> None:
-        """The provider cannot be asked: the rows are uncertain, until the connection's policy says what of it."""
-        self.done.uncertain += batches.settle_all(self._ledger, held, Status.UNCERTAIN, result.error, result.detail)
-        with self._ledger.transaction() as cur:
-            batches.resolve(self._ledger, cur, held.batch_id, self._policy)
+    def _write(self, deed: Callable[..., int], held: Lease, *facts: object) -> int:
+        """Write down what the provider answered, however long the ledger is away: it is known nowhere else."""
+        for pause in SETTLING:
+            try:
+                return deed(self._ledger, held, *facts)
+            except LedgerError as error:
+                log.warning("send: an answer of the provider could not be written down yet: %s", error)
+                self._sleep(pause)
+        return deed(self._ledger, held, *facts)
 
     def _refused(self, held: Lease, result: SendResult) -> None:
         if len(held.member_ids) == 1:
-            self.done.failed += batches.settle_all(self._ledger, held, Status.FAILED, result.error, result.detail)
+            self.done.failed += self._write(batches.settle_all, held, Status.FAILED, result.error, result.detail)
             return
         log.warning(
             "send: the provider refuses somebody in a batch of %s (%s); cutting it in two",
             len(held.member_ids),
             result.error,
         )
-        batches.recut(self._ledger, held, result.error)
+        self._write(batches.recut, held, result.error)
 
     def _later(self, held: Lease, result: SendResult, in_doubt: bool) -> None:
         asked = result.retry_after
@@ -181,7 +204,10 @@ class Sender:
             self._tries[held.batch_id] += 1
             asked = 2.0 ** (self._tries[held.batch_id] - 1)
         # Airflow gives all mapped tasks the same jitter; ours differs, so that shards do not call at one moment.
-        batches.release(self._ledger, held, asked * random.uniform(1.0, 1.3), in_doubt, result.error)
+        asked *= random.uniform(1.0, 1.3)
+        if result.retry_after is not None:  # the account has to wait, not only this batch
+            self._resume_at = max(self._resume_at, self._clock() + asked)
+        self._write(batches.release, held, asked, in_doubt, result.error)
 
     def _close(self) -> None:
         errors = ", ".join(f"{name} {count}" for name, count in sorted(self.done.errors.items()))

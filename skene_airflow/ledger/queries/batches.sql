@@ -49,7 +49,8 @@ FROM unnest(%(ids)s::bigint[], %(reasons)s::text[]) AS x (delivery_id, reason)
 WHERE d.delivery_id = x.delivery_id AND d.status = 'queued';
 
 -- name: lease
--- The frozen body and the lease are committed before the network call. A thawed batch gets a new key.
+-- The frozen body and the lease are committed before the network call, and to the disk even where the database
+-- commits in the background. A thawed batch gets a new key.
 UPDATE {schema}.batches
 SET status = 'sending', lease_token = gen_random_uuid(), lease_until = clock_timestamp() + interval '2 minutes',
     attempts = attempts + 1, in_doubt = %(in_doubt)s, next_at = NULL,
@@ -59,7 +60,14 @@ SET status = 'sending', lease_token = gen_random_uuid(), lease_until = clock_tim
     idem_key = CASE WHEN %(thaw)s THEN 'sk/' || loop_id || '/' || step_id || '/' || gen_random_uuid() ELSE idem_key END,
     first_post_at = CASE WHEN %(thaw)s THEN clock_timestamp() ELSE coalesce(first_post_at, clock_timestamp()) END
 WHERE batch_id = %(batch_id)s
-RETURNING lease_token, idem_key, body, member_ids;
+RETURNING lease_token, idem_key, body, member_ids,
+          CASE WHEN current_setting('synchronous_commit') = 'off'
+               THEN set_config('synchronous_commit', 'on', true) END AS durable;
+
+-- name: renew
+-- Just before a call that had to wait for its turn: nobody else took the batch meanwhile, and nobody will.
+UPDATE {schema}.batches SET lease_until = clock_timestamp() + interval '2 minutes'
+WHERE batch_id = %(batch_id)s AND status = 'sending' AND lease_token = %(lease_token)s;
 
 -- name: close
 -- A batch that nobody is left in.
@@ -103,17 +111,18 @@ SET status = 'open', lease_token = NULL, lease_until = NULL, in_doubt = %(in_dou
 WHERE batch_id = %(batch_id)s AND status = 'sending' AND lease_token = %(lease_token)s;
 
 -- name: recut
--- The provider refused the lot because of somebody in it: two halves with keys of their own, until the row is alone.
+-- The provider refused the lot because of somebody in it (or it is too long to send at all: not leased yet): two
+-- halves with keys of their own, until the row is alone.
 WITH mine AS (
     UPDATE {schema}.batches
     SET status = 'done', settled_at = clock_timestamp(), body = NULL, lease_token = NULL, lease_until = NULL,
         error_class = %(error_class)s
-    WHERE batch_id = %(batch_id)s AND status = 'sending' AND lease_token = %(lease_token)s
+    WHERE batch_id = %(batch_id)s AND status <> 'done' AND lease_token IS NOT DISTINCT FROM %(lease_token)s::uuid
     RETURNING *
 ), halves AS (
     INSERT INTO {schema}.batches (run_no, loop_id, step_id, mode, provider, ordinal, shard, members, expires_at,
-                                  marks, idem_key)
-    SELECT run_no, loop_id, step_id, mode, provider, h.half, shard, cardinality(h.ids), expires_at, marks,
+                                  marks, attempts, idem_key)
+    SELECT run_no, loop_id, step_id, mode, provider, h.half, shard, cardinality(h.ids), expires_at, marks, attempts,
            'sk/' || loop_id || '/' || step_id || '/' || gen_random_uuid()
     FROM mine, (VALUES (0, %(first)s::bigint[]), (1, %(second)s::bigint[])) AS h (half, ids)
     RETURNING batch_id, ordinal
@@ -143,13 +152,15 @@ WHERE run_no = (SELECT run_no FROM {schema}.batches WHERE batch_id = %(batch_id)
   AND status = 'uncertain';
 
 -- name: resend
--- The connection's policy for doubt: rather twice than not at all. Uncertain rows get a new batch and key.
+-- The connection's policy for doubt: rather twice than not at all. Uncertain rows get a new batch and key, later each
+-- time; a server that never answers plainly is not sent the same mail for ever, and the rows stay uncertain.
 WITH fresh AS (
     INSERT INTO {schema}.batches (run_no, loop_id, step_id, mode, provider, ordinal, shard, members, expires_at,
-                                  marks, idem_key)
-    SELECT run_no, loop_id, step_id, mode, provider, ordinal, shard, members, expires_at, marks,
+                                  marks, attempts, resends, next_at, idem_key)
+    SELECT run_no, loop_id, step_id, mode, provider, ordinal, shard, members, expires_at, marks, attempts,
+           resends + 1, clock_timestamp() + make_interval(secs => 2 ^ (resends + 1)),
            'sk/' || loop_id || '/' || step_id || '/' || gen_random_uuid()
-    FROM {schema}.batches WHERE batch_id = %(batch_id)s
+    FROM {schema}.batches WHERE batch_id = %(batch_id)s AND resends < %(most)s
     RETURNING batch_id, run_no
 )
 UPDATE {schema}.deliveries d

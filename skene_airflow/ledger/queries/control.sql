@@ -64,11 +64,18 @@ WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind = 'r'
 
 -- name: take
 -- A virtual clock for each connection: every reservation moves it on, whoever makes it. Seconds to wait, never < 0.
+-- Nobody reserves a turn that is too far ahead to wait for: it would pass unused, and push everybody else back.
 INSERT INTO {schema}.rate_limits AS r (connection, free_at)
 VALUES (%(connection)s, clock_timestamp() + make_interval(secs => %(seconds)s))
 ON CONFLICT (connection) DO UPDATE
 SET free_at = greatest(r.free_at, clock_timestamp()) + make_interval(secs => %(seconds)s)
+WHERE r.free_at <= clock_timestamp() + make_interval(secs => %(longest)s)
 RETURNING greatest(0, extract(epoch FROM free_at - clock_timestamp()) - %(seconds)s)::float AS wait;
+
+-- name: ahead
+-- How far ahead the next free turn of a connection is, in seconds.
+SELECT greatest(0, extract(epoch FROM free_at - clock_timestamp()))::float AS wait FROM {schema}.rate_limits
+WHERE connection = %(connection)s;
 
 -- name: unmarked
 -- Settled batches whose on_sent has not run yet, oldest first.
