@@ -95,6 +95,8 @@ def _conditions(root: Node, steps: list[Node]) -> Iterator[Fault]:
             continue
         if isinstance(step.value, dict) and any(renamed(key, ("condition",)) for key in step.value):
             continue  # it is there under another name, which is a fault of its own
+        if any(step.get(key, "condition") is not None for key in ("trigger", "action")):
+            continue  # it is there, and indented too deep
         loc = ("steps", index, "condition")
         if kind in _NEEDS_CONDITION:
             what = f"a step with a '{kind}' trigger needs a condition"

@@ -4,6 +4,36 @@ from __future__ import annotations
 
 from typing import Final
 
+# Values of closed lists: theirs → ours.
+MEANINGS: Final[dict[str, tuple[str, ...]]] = {
+    **dict.fromkeys(
+        ("dry", "dry_run", "dryrun", "test", "testing", "draft", "sandbox", "off", "disabled"), ("shadow",)
+    ),
+    **dict.fromkeys(("on", "prod", "production", "enabled", "active", "real"), ("live",)),
+    **dict.fromkeys(("cron", "time", "timer", "interval", "timetable", "scheduled", "daily"), ("schedule",)),
+    **dict.fromkeys(("event", "events", "webhook", "table", "row", "insert", "hasura", "trigger"), ("database",)),
+    **dict.fromkeys(("dataset", "assets", "sensor"), ("asset",)),
+    **dict.fromkeys(("delay", "wait", "follow_up", "step"), ("after",)),
+    **dict.fromkeys(("api", "none", "once"), ("manual",)),
+    **dict.fromkeys(("mail", "e_mail", "send_email", "resend", "smtp"), ("email",)),
+    **dict.fromkeys(("inbox", "in_product", "notification", "banner", "modal"), ("in_app",)),
+    **dict.fromkeys(("sql", "select", "postgres", "postgresql", "database"), ("query",)),
+    **dict.fromkeys(("gql", "hasura"), ("graphql",)),
+    **dict.fromkeys(("linear", "constant", "none"), ("fixed",)),
+    **dict.fromkeys(("exp", "jitter"), ("exponential",)),
+    **dict.fromkeys(("promo", "promotional", "newsletter", "growth"), ("marketing",)),
+    **dict.fromkeys(("transaction", "service", "system", "operational"), ("transactional",)),
+    **dict.fromkeys(("created", "create", "new", "added", "signup"), ("insert",)),
+    **dict.fromkeys(("updated", "changed", "change", "modified"), ("update",)),
+    **dict.fromkeys(("deleted", "removed", "remove"), ("delete",)),
+    **dict.fromkeys(("never", "no", "none", "deny"), ("forbid",)),
+    **dict.fromkeys(("all", "everybody", "yes"), ("include",)),
+    **dict.fromkeys(("exclude", "ignore", "only_new"), ("skip",)),
+    **dict.fromkeys(("file", "folder", "console", "log", "local"), ("outbox",)),
+}
+PROVIDERS: Final = frozenset(
+    ("sendgrid", "mailgun", "postmark", "ses", "amazon_ses", "aws_ses", "gmail", "mailchimp", "mandrill", "brevo")
+)
 # Theirs → ours, the best guess first.
 ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "description": ("opinion",),

@@ -39,6 +39,8 @@ _REFUSED: Final = {
     "usage": "usage limits are enforced by your application; write who passed the limit as a query",
     "block": "blocking a request is your application's work; write type: email to tell the person",
 }
+# Quotes that a word processor makes.
+_CURLY: Final = re.compile("([\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb]).*", re.DOTALL)
 _BOUNDS: Final = {
     "greater_than_equal": ("ge", "at least"),
     "less_than_equal": ("le", "at most"),
@@ -131,6 +133,10 @@ def _fault(error: Mapping[str, Any], root: Node) -> Fault:
     code, message, suggestion = _words(kind, error)
     if node is not None and node.value is None and node.cut:
         suggestion = "quote the value: an unquoted '#' begins a comment"
+    elif node is not None and not node.style and (curly := _CURLY.fullmatch(str(node.value))):
+        suggestion = f"'{curly[1]}' is a letter to YAML; write plain quotes"
+    elif loc == ("steps",) and code == codes.BLANK:
+        suggestion = "write a step: `- trigger: …`, and below it condition and action"
     return node_fault(root, shown_loc, code, message, suggestion)
 
 

@@ -96,6 +96,15 @@ def _matching(pattern: re.Pattern[str], longest: int, code: str, what: str, hint
     return AfterValidator(check)
 
 
+def _template(value: str) -> str:
+    if len(value) > 100 or not _TEMPLATE.fullmatch(value):
+        bare = value.rpartition("/")[2].partition(".")[0]
+        hint = f"did you mean '{bare}'?" if _TEMPLATE.fullmatch(bare) else "letters, digits, '_' and '-' are a name"
+        hint = f"write the file's name without folder and ending; {hint}"
+        raise refuse(codes.NAME, f"{shown(value)} is not a template's name", hint)
+    return value
+
+
 def _column(value: str) -> str:
     bad = not value.strip() or len(value.encode()) > 63 or any(unicodedata.category(sign) == "Cc" for sign in value)
     if bad or _NOT_A_COLUMN.search(value) or _QUALIFIED.fullmatch(value):
@@ -171,7 +180,7 @@ Column = Annotated[
 Table = Annotated[str, AfterValidator(_table)]
 Template = Annotated[
     str,
-    _matching(_TEMPLATE, 100, codes.NAME, "a template's name", "write the file's name without folder and ending"),
+    AfterValidator(_template),
     _text_schema(_TEMPLATE.pattern, "re_engagement"),
 ]
 Connection = Annotated[

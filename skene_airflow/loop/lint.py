@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from skene_airflow.loop.fields import shown
 from skene_airflow.loop.schema import EmailAction, QueryCondition
 from skene_airflow.loop.sql import uses_now
 from skene_airflow.nouns import Fault
@@ -19,20 +21,28 @@ if TYPE_CHECKING:
 NOW: Final = "SK401"
 USER_KEY: Final = "SK402"
 UNUSED_TEMPLATE: Final = "SK403"
+PRINTED_AS_IS: Final = "SK404"
 
 TITLES: Final[dict[str, str]] = {
     NOW: "The query asks for the present time",
     USER_KEY: "Loops identify people by different columns",
     UNUSED_TEMPLATE: "A template that no loop uses",
+    PRINTED_AS_IS: "A placeholder of another tool, which is printed as it stands",
 }
 
 _TEMPLATES: Final = "templates"
+# ${user.name}, {user.name}, *|NAME|*, %name%, <%= name %>, and “quotes” that YAML takes for letters.
+_FOREIGN: Final = re.compile(
+    r"""\$\{\ ?[\w.]+\ ?\} | (?<!\{)\{\ ?[a-z_]+(?:\.[a-z_]+)+\ ?\}(?!\}) | \*\|\w+\|\* | %[A-Za-z_]+% | <%=
+    | ^[\u201c\u201e\u2018].*[\u201d\u2019\u201c]$""",
+    re.VERBOSE,
+)
 _ENDINGS: Final = frozenset((".html", ".md", ".txt"))
 
 
 def lint_loops(loops: Sequence[Loop]) -> list[Fault]:
     """The warnings about these loops, each alone and all together."""
-    found = [fault for loop in loops for fault in _now(loop)]
+    found = [fault for loop in loops for fault in (*_now(loop), *_foreign(loop))]
     return sorted([*found, *_user_keys(loops)])
 
 
@@ -62,6 +72,15 @@ def _now(loop: Loop) -> Iterator[Fault]:
         path = loop.query_path(step)
         file, line, column = loop.place(path, offset)
         yield _warning(Fault(file, line, column, path, NOW, what, hint))
+
+
+def _foreign(loop: Loop) -> Iterator[Fault]:
+    for index, step in enumerate(loop.steps):
+        for name, value in step.action.personalization.items():
+            if isinstance(value, str) and (found := _FOREIGN.search(value)):
+                what = f"this prints {shown(found.group())} as it stands"
+                path = f"steps[{index}].action.personalization.{name}"
+                yield _warning(loop.fault(path, PRINTED_AS_IS, what, 'write an expression: "{{ user.name }}"'))
 
 
 def _user_keys(loops: Sequence[Loop]) -> Iterator[Fault]:

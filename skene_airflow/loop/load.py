@@ -17,6 +17,7 @@ from skene_airflow.loop import codes
 from skene_airflow.loop.checks import check
 from skene_airflow.loop.defaults import DefaultsReader, merge, spread_action
 from skene_airflow.loop.faults import translate
+from skene_airflow.loop.no_loop import no_loop, no_map
 from skene_airflow.loop.schema import Loop, LoopFile
 from skene_airflow.loop.secrets import find_secrets, redact
 from skene_airflow.loop.source import MAX_BYTES, parse
@@ -103,13 +104,9 @@ def _load(path: Path, root: Path, reader: DefaultsReader) -> Loop | LoopError:
     if parsed.root is None:
         return _refused(faults, file)
     if not isinstance(parsed.root.value, dict):
-        what = "the file is not a map of keys"
-        faults.append(Fault(file, 1, 1, "", codes.NOT_A_MAPPING, what, "write `type: …` and the other keys of a loop"))
-        return _refused(faults, file)
+        return _refused([*faults, no_map(parsed.root)], file)
     if not any(renamed(key, keys_at(())) for key in parsed.root.value):
-        what = "no key of a loop is written here"
-        faults.append(Fault(file, 1, 1, "", codes.NOT_A_MAPPING, what, "write at least type, opinion and steps"))
-        return _refused(faults, file)
+        return _refused([*faults, no_loop(parsed.root)], file)
     tree = merge(defaults.root, parsed.root) if defaults.root is not None else parsed.root
     tree = spread_action(tree)
     spec, found = _validate(tree)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
+from datetime import timedelta
 from typing import Any, Final
 from zoneinfo import available_timezones
+
+from skene_airflow.loop.forms import duration_text
 
 _WORDS: Final = {
     "s": ("s", "sec", "secs", "second", "seconds"),
@@ -19,6 +22,7 @@ _SPOKEN: Final = re.compile(r"(?:in\s+)?([0-9]{1,9})\s*([a-z]+)")
 _ISO: Final = re.compile(r"p(?:([0-9]{1,9})([dw])|t([0-9]{1,9})([hms]))")
 _DECIMAL: Final = re.compile(r"([0-9]{1,6})\.5\s*([hdw])\w*")
 _CLOCK: Final = re.compile(r"([0-9]{1,2}):([0-9]{2}):([0-9]{2})")
+_PARTS: Final = re.compile(r"(?:([0-9]{1,4})d)?\s*(?:([0-9]{1,4})h)?\s*(?:([0-9]{1,4})m(?:in)?)?\s*(?:([0-9]{1,4})s)?")
 _SMALLER: Final = {"h": (60, "m"), "d": (24, "h"), "w": (7 * 24, "h")}
 _RATE: Final = re.compile(r"([0-9]{1,9})\s*(?:per|/|a|in)\s*([0-9]*)\s*([a-z]+)")
 # Abbreviations and offsets are not places: they do not know summer time.
@@ -45,6 +49,8 @@ def a_duration(value: Any) -> str:
     """What to write instead of a value that is no duration."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**9:
         return f"write the unit too: {value}s, {value}m, {value}h or {value}d"
+    if isinstance(value, str) and re.fullmatch(r"[0-9]+\s*(?:ms|millis\w*)", value.strip().lower()):
+        return "the shortest is 1s"
     found = _duration(value.strip().lower()) if isinstance(value, str) else None
     return f"did you mean '{found}'?" if found else "write a number and a unit: 30s, 10m, 36h, 7d"
 
@@ -63,6 +69,9 @@ def _duration(text: str) -> str | None:
     if clock := _CLOCK.fullmatch(text):
         seconds = int(clock[1]) * 3600 + int(clock[2]) * 60 + int(clock[3])
         return f"{seconds // 60}m" if seconds and seconds % 60 == 0 else None
+    if (parts := _PARTS.fullmatch(text)) and any(parts.groups()):
+        seconds = sum(int(part or 0) * size for part, size in zip(parts.groups(), (86_400, 3_600, 60, 1), strict=True))
+        return duration_text(timedelta(seconds=seconds)) if seconds else None
     return None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from skene_airflow.loop.text_places import place_in
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -92,12 +94,13 @@ class Node:
 
     def place(self, offset: int) -> tuple[int, int]:
         """Line and column of a character of a text value; its beginning where that cannot be told."""
-        before = str(self.value)[:offset]
+        if not isinstance(self.value, str) or self.style == "*":
+            return self.line, self.column
         if self.style == "|":
-            return self._block_place(before)
-        if self.end_line == self.line and self.style != ">":
-            return self.line, self.column + len(before) + len(self.style)
-        return self.line, self.column
+            return self._block_place(self.value[:offset])
+        lines = self.source.text.split("\n")[self.line - 1 : max(self.end_line, self.line)]
+        row, at = place_in(lines, self.column - 1, self.style, self.value, offset)
+        return self.line + row, at + 1
 
     def _block_place(self, before: str) -> tuple[int, int]:
         row = before.count("\n")

@@ -25,13 +25,19 @@ _MAPS: Final = {
     "recovery": "{{retries: {}}}",
     "ready": "{{query: SELECT …, timeout: 30m}}",
 }
+# The key → what a text there looks like.
+_FORMS: Final = {
+    "cron": 'write five fields in quotes, such as "0 9 * * *"; several times are lists within them: "0 9,17 * * *"',
+    "timezone": "write the zone of a place, such as Europe/Helsinki, or user",
+    "query": "write one SELECT below `query: |`",
+}
 
 
 def instead(wanted: str, value: object, loc: Loc) -> str:
     """What to write where ``wanted`` is expected and ``value`` stands."""
     key = next((str(part) for part in reversed(loc) if isinstance(part, str)), "")
     if wanted == "text":
-        return _text(value)
+        return _text(value, key)
     if wanted == "a list":
         return _list(value, key)
     if wanted == "a map of keys":
@@ -51,12 +57,14 @@ def a_type(value: object, loc: Loc) -> str:
     if glued:
         return f"write a space behind the ':', as in `{glued.replace(':', ': ', 1)}`"
     fitting = [name for name, keys in types.items() if written and written <= keys]
-    if len(fitting) == 1:
-        return f"write `type: {fitting[0]}`"
+    if fitting:
+        return f"write `type: {fitting[0]}`" + "".join(f" (or {name})" for name in fitting[1:])
     return f"write `type: …`, one of {', '.join(types)}" if types else "write it; it says what the other keys mean"
 
 
-def _text(value: object) -> str:
+def _text(value: object, key: str) -> str:
+    if key in _FORMS and not isinstance(value, str):
+        return _FORMS[key]
     if value is None:
         return "write it"
     return "write one text" if isinstance(value, tuple | dict) else "quote it"
@@ -73,7 +81,7 @@ def _list(value: object, key: str) -> str:
 
 def _map(value: object, key: str, loc: Loc) -> str:
     if isinstance(value, tuple) and key != "steps":
-        return "leave the '- ' out: this is one map, not a list"
+        return "write one map, not a list: leave out the '- ', or the [ ]"
     if value is None:
         return "write its keys below it, indented by two more spaces, or leave it out"
     short = _short(value, key) if isinstance(value, str | int) and not isinstance(value, bool) else ""

@@ -66,8 +66,10 @@ def invisible(key: str) -> str | None:
 
 def _decode(raw: bytes, source: Source) -> str:
     if len(raw) > MAX_BYTES:
-        what = f"the file has {len(raw):,} bytes, at most {MAX_BYTES:,} are read"
+        what = f"the file is larger than {MAX_BYTES:,} bytes"
         raise stop(source, 1, 1, codes.TOO_LARGE, what, "move long SQL into a view of your database")
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or raw[:4].count(0) >= 2:
+        raise stop(source, 1, 1, codes.ENCODING, "the file is UTF-16 or UTF-32", "save the file as UTF-8")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -207,7 +209,8 @@ class _Builder:
             raise self._stop(event, codes.CONTROL, "the key holds a NUL character", "delete it")
         if hidden := invisible(event.value):
             what = f"the key '{event.value[:60]}' holds an invisible character, U+{ord(hidden):04X}"
-            raise self._stop(event, codes.CONTROL, what, "write the key anew")
+            hint = "write plain spaces" if hidden == "\xa0" else "write the key anew"
+            raise self._stop(event, codes.CONTROL, what, hint)
         if not isinstance(frame.node.value, dict):
             return
         first = frame.node.value.get(event.value)

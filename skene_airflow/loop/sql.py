@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from pglast import ast, parser
 
 from skene_airflow.loop import codes
+from skene_airflow.loop.sql_hints import THE_PARAMETER, syntax_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -209,19 +210,7 @@ def _broken(error: Exception, text: str) -> _BrokenError:
         what, hint = "the query is nested too deeply", "move a part of it into a view of your database"
         return _BrokenError(SqlFault(at, what, hint, codes.SQL_TOO_COMPLEX))
     what = f"the SQL does not parse: {message}"[:200]
-    return _BrokenError(SqlFault(at, what, _syntax_hint(text, at), codes.SQL_SYNTAX))
-
-
-def _syntax_hint(text: str, at: int) -> str:
-    if text[at : at + 1] == "`":
-        return 'PostgreSQL writes names bare, or in double quotes: "users"'
-    if re.match(r"%\(\w+\)s|%s", text[at:]):
-        return "the one parameter of a query is :as_of, the time the run is for"
-    if re.fullmatch(r"\s*\S+\.sql\s*", text):
-        return "write the SQL itself, below `query: |`"
-    if not re.match(r"\s*(?:--|/\*|\(|(?:select|with|table|values|update|insert|delete)\b)", text, re.IGNORECASE):
-        return "write one SELECT, such as SELECT * FROM users WHERE …"
-    return "try the query in psql"
+    return _BrokenError(SqlFault(at, what, syntax_hint(text, at), codes.SQL_SYNTAX))
 
 
 def _jinja(tokens: list[_Token]) -> Iterator[SqlFault]:
@@ -262,13 +251,16 @@ def _is_slice(before: _Token | None, name: str) -> bool:
 
 
 def _unknown_parameters(tokens: list[_Token]) -> Iterator[SqlFault]:
-    hint = "the one parameter of a query is :as_of, the time the run is for"
     for start, _, name in _parameter_tokens(tokens):
         if name not in PARAMETERS:
-            yield SqlFault(start, f"unknown parameter ':{name}'", hint, codes.SQL_PARAMETER)
+            yield SqlFault(start, f"unknown parameter ':{name}'", THE_PARAMETER, codes.SQL_PARAMETER)
+    before: _Token | None = None
     for token in tokens:
-        if token.name == "PARAM":
-            yield SqlFault(token.start, f"unknown parameter '{token.text}'", hint, codes.SQL_PARAMETER)
+        # `a ? b` is an operator of jsonb; a `?` with nothing on its left is another driver's parameter.
+        is_alone = token.text == "?" and (before is None or before.name not in _ENDS_EXPRESSION)
+        if token.name == "PARAM" or is_alone:
+            yield SqlFault(token.start, f"unknown parameter '{token.text}'", THE_PARAMETER, codes.SQL_PARAMETER)
+        before = token
 
 
 def _neutral(text: str, tokens: list[_Token]) -> str:

@@ -27,6 +27,9 @@ def columns(text: str) -> tuple[str, ...] | None:
     statement = statement_of(text)
     while isinstance(statement, ast.SelectStmt) and statement.larg is not None:
         statement = statement.larg  # a UNION has the names of its first SELECT
+    rows = getattr(statement, "valuesLists", None)
+    if rows:  # VALUES (1), (2)
+        return tuple(f"column{number}" for number in range(1, len(rows[0]) + 1))
     targets = getattr(statement, "targetList", None)
     if not targets:
         return None

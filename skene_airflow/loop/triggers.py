@@ -24,6 +24,7 @@ PRESETS: Final[dict[str, str]] = {
     "@annually": "0 0 1 1 *",
 }
 _HINT: Final = 'write five fields, such as "0 9 * * 1-5" (minute, hour, day, month, weekday), or @daily'
+_FIELDS: Final = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
 _RANDOM_FIELD: Final = re.compile(r"[hr](?:\(|/|$)", re.IGNORECASE)
 _ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
 _NOT_ZONES: Final = frozenset(("localtime", "posixrules", "Factory"))
@@ -51,8 +52,29 @@ def cron_trouble(expression: str) -> str | None:
 def _cron(value: str) -> str:
     trouble = cron_trouble(value)
     if trouble:
-        raise refuse(codes.CRON, trouble, _HINT)
+        raise refuse(codes.CRON, trouble, _cron_hint(value))
     return value
+
+
+def _cron_hint(value: str) -> str:
+    word, fields = value.strip().lower(), value.split()
+    preset = word if word in PRESETS else f"@{word}" if f"@{word}" in PRESETS else ""
+    if preset:
+        return f"did you mean '{preset}'?"
+    if word in ("@once", "@reboot", "@continuous"):
+        return "write `type: manual` for a loop that somebody starts"
+    if len(fields) == 6:  # seconds come first for Quartz, and a year last for others
+        shorter = " ".join(fields[:5] if re.fullmatch(r"\d{4}.*", fields[5]) else fields[1:])
+        if not cron_trouble(shorter):
+            return f"did you mean '{shorter}'? There are no seconds and no years"
+    for field, (name, least, most) in zip(fields, _FIELDS, strict=False) if len(fields) == 5 else ():
+        for number in re.findall(r"(?<![/\w])[0-9]+", field):
+            if not least <= int(number[:9]) <= most:
+                return f"the {name} {number[:9]} is not within {least} to {most}"
+    strange = next((sign for sign in value if ord(sign) > 127), None)
+    if strange is not None:
+        return f"it holds the character U+{ord(strange):04X}; write plain spaces, digits and signs"
+    return _HINT
 
 
 @lru_cache(maxsize=1024)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from pydantic import BaseModel
 
-from skene_airflow.loop.elsewhere import ADVICE, ELSEWHERE, LOOP_NAMES, PARAMETERS
+from skene_airflow.loop.elsewhere import ADVICE, ELSEWHERE, LOOP_NAMES, MEANINGS, PARAMETERS, PROVIDERS
 from skene_airflow.loop.model import TAG
 from skene_airflow.loop.schema import LoopFile
 
@@ -36,8 +36,8 @@ def renamed(key: str, allowed: Collection[str]) -> str | None:
 def advise(loc: Loc) -> str:
     """What to write instead of the unknown key at this path, which still holds pydantic's union tags."""
     key, allowed = str(loc[-1]), keys_at(loc[:-1])
-    if key == "<<":
-        return "YAML 1.2 has no merge keys; keys that loops share go into _defaults.yaml"
+    if odd := _odd(key):
+        return odd
     word = _plain(key)
     if "steps" in allowed and word in LOOP_NAMES:
         return "a loop's id is the name of its file"
@@ -54,6 +54,17 @@ def advise(loc: Loc) -> str:
         if place := _place(ours, loc):
             return f"'{ours}' belongs {place}" if ours == word else f"write '{ours}' {place.removeprefix('to ')}"
     return f"the keys here are {', '.join(sorted(allowed))}"
+
+
+def _odd(key: str) -> str:
+    """What to write instead of a key that was not meant as one."""
+    if key == "<<":
+        return "YAML 1.2 has no merge keys; keys that loops share go into _defaults.yaml"
+    if key.startswith(("//", "/*")):
+        return "a comment begins with '#'"
+    if key.startswith(("x-", "x_", ".")):
+        return "keys that loops share go into _defaults.yaml"
+    return f"write a space behind the '-': `- {key[1:]}:`" if re.match(r"-\w", key) else ""
 
 
 def _place(key: str, loc: Loc) -> str:
@@ -84,6 +95,12 @@ def _ours(key: str) -> tuple[str, ...]:
 
 def closest(word: object, words: Collection[str]) -> str:
     """What to write instead of a word that is not in a closed list."""
+    spoken = _plain(str(word))
+    for ours in MEANINGS.get(spoken, ()):
+        if ours in words:
+            return f"write {ours}"
+    if spoken in PROVIDERS and "smtp" in words:
+        return "write smtp, and that provider's SMTP server in the Airflow connection"
     near = difflib.get_close_matches(str(word).lower(), words, 1, 0.6)
     return f"did you mean '{near[0]}'?" if near else f"write one of {', '.join(words)}"
 

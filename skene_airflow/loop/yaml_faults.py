@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from typing import TYPE_CHECKING, Final
 
 from skene_airflow.loop import codes
+from skene_airflow.loop.yaml_guesses import GUESSES, Complaint, quoted
 from skene_airflow.nouns import Fault
 
 if TYPE_CHECKING:
@@ -14,11 +13,14 @@ if TYPE_CHECKING:
 
     from skene_airflow.loop.nodes import Source
 
-# What looks like a space or a colon, and is none for YAML.
-_LOOK_ALIKE: Final = re.compile("(?:(?<=^)|(?<=^ )|(?<=:)|(?<=  ))[\u00a0\u2002-\u200a\u202f\u3000]|(?<=\\w)\uff1a")
-_CONFLICT: Final = re.compile(r"^(?:<{7} |>{7} )", re.MULTILINE)
-_TYPESCRIPT: Final = re.compile(r"^(?:export default|module\.exports|import .* from|const \w+ =)", re.MULTILINE)
-_SQL_COMMENT: Final = re.compile(r"""^[^'"]*\b(select|from|where|and|or|join)\b.*\S #""", re.IGNORECASE)
+# Complaints about text whose beginning is the better place: a quote or bracket, a sign, the key of a lone line.
+_AT_THE_BEGINNING: Final = (
+    "end of stream",
+    "expected ',' or",
+    "expected ':'",
+    "alphabetic or",
+    "comment or line break",
+)
 
 
 class Stop(Exception):
@@ -37,94 +39,38 @@ def stop(source: Source, line: int, column: int, code: str, message: str, sugges
 def syntax_stop(error: yaml.YAMLError, source: Source) -> Stop:
     """The scanner's complaint in our words, at its place."""
     problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "this is not YAML")
-    mark = getattr(error, "problem_mark", None)
-    if mark is None or "end of stream" in problem or "expected ',' or" in problem or "expected ':'" in problem:
-        mark = getattr(error, "context_mark", None) or mark  # where the quote, bracket or key begins
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    mark, context = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
+    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+    began = (context.line + 1, context.column + 1) if context is not None else None
     if "nesting" in problem:  # brackets upon brackets, which the scanner itself stops at
         return stop(source, line, column, codes.TOO_DEEP, "nested far too deep", "no key of a loop is that deep")
-    lines = source.text.split("\n")
-    here = lines[line - 1] if line <= len(lines) else ""
-    for found in (_left_over(source), _indentation(line, lines), _cut(line, lines)):
-        if found is not None:
-            number, at, code, what, hint = found
-            return stop(source, number, at, code, what, hint)
-    # libyaml points behind a sign that cannot begin a value.
-    if ("alphabetic or numeric" in problem or "comment or line break" in problem) and column > 1:
-        column = _sign(here, column)
-    what, hint = _words(problem, here, column)
-    return stop(source, line, column, codes.SYNTAX, what, hint)
+    if began is not None and any(words in problem for words in _AT_THE_BEGINNING):
+        line, column = began
+        began = (mark.line + 1, mark.column + 1) if mark is not None else None
+    complaint = Complaint(problem, line, column, began, source.text)
+    for guess in GUESSES:
+        if (found := guess(complaint)) is not None:
+            return stop(source, *found)
+    return stop(source, line, column, codes.SYNTAX, *_words(complaint))
 
 
-_Found = tuple[int, int, str, str, str]  # line, column, code, message, suggestion
-
-
-def _left_over(source: Source) -> _Found | None:
-    """Files that are no YAML, and were not meant to be."""
-    if found := _CONFLICT.search(source.text):
-        line = source.text.count("\n", 0, found.start()) + 1
-        return line, 1, codes.SYNTAX, "a merge conflict is left in the file", "keep one side, delete the three marks"
-    if found := _TYPESCRIPT.search(source.text):
-        line = source.text.count("\n", 0, found.start()) + 1
-        what = "this is TypeScript or JavaScript, not YAML"
-        return line, 1, codes.SYNTAX, what, "`skene-airflow convert FILE` writes the YAML of a skene.config.ts"
-    return None
-
-
-def _indentation(line: int, lines: list[str]) -> _Found | None:
-    for number in (line, line - 1):
-        here = lines[number - 1] if 0 < number <= len(lines) else ""
-        indent = here[: len(here) - len(here.lstrip())]
-        if "\t" in indent and number == line:
-            return line, indent.index("\t") + 1, codes.TAB, "a tab stands in the indentation", "indent with spaces"
-        if found := _LOOK_ALIKE.search(here):
-            what = (
-                f"the {unicodedata.name(found.group()).lower()} (U+{ord(found.group()):04X}) is not what it looks like"
-            )
-            hint = "write a plain ':'" if found.group() == "\uff1a" else "write a plain space"
-            return number, found.start() + 1, codes.CONTROL, what, hint
-    return None
-
-
-def _cut(line: int, lines: list[str]) -> _Found | None:
-    for number in (line, line - 1):
-        if 0 < number <= len(lines) and _SQL_COMMENT.search(lines[number - 1]):
-            column = lines[number - 1].index(" #") + 2
-            what = "YAML ends the SQL here, at ' #', and takes the rest for a comment"
-            return number, column, codes.CUT_SQL, what, "write the SQL below `query: |`"
-    return None
-
-
-def _sign(line: str, column: int) -> int:
-    at = max((line.rfind(sign, 0, column) for sign in "*&>|"), default=-1)
-    return at + 1 if at >= 0 else column
-
-
-def _words(problem: str, line: str, column: int) -> tuple[str, str]:
-    before, here = line[: column - 1].rstrip(), line[column - 1 : column]
+def _words(complaint: Complaint) -> tuple[str, str]:
     for part, what, hint in _PROBLEMS:
-        if part in problem:
-            return what.format(here), hint
-    if "expected key" in problem or "expected ':'" in problem or "expected '-'" in problem:
-        if before[-1:] in ("'", '"', "]", "}"):
-            return f"text stands behind the closing {before[-1]}", "quote the whole value, or write it below `|`"
-        if glued := re.match(r"\s*(?:- )?(\w+):(\S.*)", line):
-            return "a space is missing behind the ':'", f"write `{glued[1]}: {glued[2][:40]}`"
+        if part in complaint.problem:
+            return what.format(complaint.sign), hint or quoted(complaint.rest)
+    if any(part in complaint.problem for part in ("expected key", "expected ':'", "expected '-'")):
         return "this line is neither a key nor a part of the value above", _INDENT
-    return problem, "quote the value" if "{{" in line else "mend this line"
+    return complaint.problem, "quote the value" if "{{" in complaint.here else "mend this line"
 
 
 _INDENT: Final = "mend its indentation, or quote the whole value"
+_NO_BEGINNING: Final = "no unquoted value can begin with '{}'"
 _PROBLEMS: Final = (
-    (
-        "mapping values are not allowed",
-        "a ': ' that YAML does not expect here",
-        "quote the value, or mend the indentation of this line",
-    ),
-    ("cannot start any token", "no unquoted value can begin with '{}'", "quote the value"),
-    ("alphabetic or numeric", "no unquoted value can begin with '{}'", "quote the value"),
-    ("comment or line break", "no unquoted value can begin with '{}'", "quote the value"),
-    ("mapping keys are not allowed", "no unquoted value can begin with '{}'", "quote the value"),
+    ("mapping values are not allowed", "a ': ' that YAML does not expect here", "quote the value, or mend this line"),
+    ("cannot start any token", _NO_BEGINNING, ""),
+    ("alphabetic or numeric", _NO_BEGINNING, ""),
+    ("comment or line break", _NO_BEGINNING, ""),
+    ("mapping keys are not allowed", _NO_BEGINNING, ""),
     (
         "block sequence entries",
         "a list cannot begin beside its key",
