@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import httpx
+import msgspec
 
 from skene_airflow import __version__
 from skene_airflow.channels.base import NO_REPLY, Channel, ChannelConfig, Rule
@@ -109,8 +110,7 @@ class ResendChannel(Channel):
 
     def _freeze(self, messages: Sequence[Message]) -> bytes:
         # One message a line: JSON escapes line breaks inside strings, so lines count messages.
-        lines = ",\n".join(json.dumps(mail(message), ensure_ascii=False, separators=(",", ":")) for message in messages)
-        return f"[{lines}]".encode("utf-8", "replace")
+        return b"[" + b",\n".join([msgspec.json.encode(mail(message)) for message in messages]) + b"]"
 
     def _send(self, body: bytes, idem_key: str) -> SendResult:
         if not _KEY.fullmatch(idem_key):

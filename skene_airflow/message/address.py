@@ -24,9 +24,11 @@ class InvalidAddress(SkeneError):
 
 def clean_line(text: str, cap: int | None = None) -> str:
     """Return the text as one line without control characters, cut to ``cap`` characters if that is given."""
-    if not (text.isascii() and text.isprintable()):
+    plain = text.isascii() and text.isprintable()
+    if not plain:
         text = _CONTROLS.sub(" ", text)
-    text = _SPACES.sub(" ", text).strip()
+    # The only space among ASCII's printable characters is the space itself.
+    text = _SPACES.sub(" ", text).strip() if not plain or "  " in text else text.strip()
     if cap is not None and len(text) > cap:
         return text[: cap - 1].rstrip() + "…"
     return text

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Template, Undefined, nodes
+from jinja2 import Undefined, nodes
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import TemplateError
 from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
+from markupsafe import escape
 
 from skene_airflow.errors import MissingVariable
 from skene_airflow.message.filters import FILTERS, GUARD_ITEMS, GUARD_LINK, TESTS, items, link
 from skene_airflow.message.limits import INTEGER_BITS, OUTPUT_CAP, CannotRender, capped, fits
-from skene_airflow.message.printing import Missing, finish, finish_line
+from skene_airflow.message.printing import Columns, Missing, finish, finish_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Mapping
 
     from jinja2.runtime import Context
 
@@ -29,10 +33,20 @@ _SENSELESS = (
     TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError, MemoryError,
 )  # fmt: skip
 _SIZED = (str, list, tuple)
+_SPECIAL = re.compile("[&<>'\"]")
+_AT_ONCE = 64  # each piece may be as long as OUTPUT_CAP
 
 
 class _Generator(CodeGenerator):
-    """Writes `~` so that its result stays short."""
+    """Writes `~` so that its result stays short, and each print as one call that finishes and escapes the value."""
+
+    def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
+        del node, finalize
+        self.write("environment.print_html(" if frame.eval_ctx.autoescape else "environment.print_line(")
+
+    def _output_child_post(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
+        del node, frame, finalize
+        self.write(")")
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802  # Jinja's name
         self.write("environment.capped(")
@@ -53,6 +67,18 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.filters = {**FILTERS, GUARD_LINK: link, GUARD_ITEMS: items}
         self.tests = dict(TESTS)
 
+    @staticmethod
+    def print_html(value: Any) -> str:
+        """What is written for a value in HTML; most values have nothing in them to escape."""
+        if type(value) is str:
+            return value if _SPECIAL.search(value) is None else escape(value)
+        return escape(finish(value))
+
+    @staticmethod
+    def print_line(value: Any) -> str:
+        """What is written for a value elsewhere."""
+        return value if type(value) is str and value.isprintable() else str(finish_line(value))
+
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
         for walk in tree.find_all(nodes.For):
@@ -61,6 +87,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Read an item of a namespace, or what `loop` knows inside a `for`; nothing else has attributes."""
+        if type(obj) is Columns:
+            return obj[attribute]
         if isinstance(obj, dict):
             return obj[attribute] if attribute in obj else self._absent(obj, attribute)
         if isinstance(obj, LoopContext) and attribute in LOOP_WORDS:
@@ -107,25 +135,52 @@ def sandbox(*, escape: bool) -> Sandbox:
     return Sandbox(escape=escape)
 
 
+class _Settled(NodeTransformer):
+    """Puts what is the same for everybody into a template, and takes out the branches that nobody gets."""
+
+    def __init__(self, fixed: Mapping[str, Any]) -> None:
+        self._fixed = fixed
+
+    def visit_Name(self, node: nodes.Name) -> nodes.Node:  # noqa: N802  # Jinja's name
+        if node.ctx != "load" or node.name not in self._fixed:
+            return node
+        return nodes.Const(self._fixed[node.name], lineno=node.lineno)
+
+    def visit_If(self, node: nodes.If) -> Any:  # noqa: N802  # Jinja's name
+        self.generic_visit(node)
+        if not isinstance(node.test, nodes.Const) or node.elif_:
+            return node
+        return node.body if node.test.value else node.else_
+
+
 class Program:
-    """One compiled source. ``run`` fills it; ``loops`` tells whether it can grow with the data."""
+    """One source, compiled once. ``fixed`` are the values of names that no template can set. Not for two threads."""
 
-    __slots__ = ("_loops", "_template")
+    __slots__ = ("_context", "_root")
 
-    def __init__(self, source: str, *, escape: bool) -> None:
-        self._template: Template = sandbox(escape=escape).from_string(source)
-        self._loops = "{%" in source
+    def __init__(self, source: str, *, escape: bool, fixed: Mapping[str, Any] | None = None) -> None:
+        environment = sandbox(escape=escape)
+        tree = environment.parse(source)
+        template = environment.from_string(_Settled(fixed).visit(tree) if fixed else tree)
+        self._root = template.root_render_func
+        self._context = template.new_context({}, shared=True)
 
     def run(self, values: dict[str, Any]) -> str:
         """Return the filled text. Raises MissingVariable, and CannotRender for what is too much or makes no sense."""
+        context = self._context
+        context.parent = values
         try:
-            chunks = self._template.root_render_func(self._template.new_context(values, shared=True))
-            text = _collect(chunks) if self._loops else "".join(chunks)
+            text = _collect(self._root(context))
         except MissingVariable:
             raise
         except _SENSELESS as error:
             # Only the kind of error is told: its text may hold what the person's row holds.
             raise CannotRender(type(error).__name__) from None
+        finally:
+            context.parent = {}
+            if context.vars:
+                context.vars.clear()
+                context.exported_vars.clear()
         if not fits(text):
             raise CannotRender(_TOO_LARGE)
         return text
@@ -149,16 +204,18 @@ class Expression:
             raise CannotRender(type(error).__name__) from None
 
 
-def _collect(chunks: Iterator[str]) -> str:
+def _collect(pieces: Iterable[str]) -> str:
     """Join what a program writes, and stop it once it writes too much."""
-    found: list[str] = []
-    size = 0
-    for chunk in chunks:
-        found.append(chunk)
-        size += len(chunk)
+    rest, found, size = iter(pieces), "", 0
+    while block := list(islice(rest, _AT_ONCE)):
+        text = "".join(block)
+        size += len(text)
         if size > OUTPUT_CAP:
             raise CannotRender(_TOO_LARGE)
-    return "".join(found)
+        if len(block) < _AT_ONCE and not found:
+            return text
+        found += text
+    return found
 
 
 def _is_number(value: Any) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from babel import dates, numbers
+from babel import Locale, dates, numbers
 from jinja2 import Undefined, pass_context, pass_eval_context
 from jinja2 import filters as jinja_filters
 from jinja2 import tests as jinja_tests
@@ -40,6 +41,7 @@ _TESTS = (
 )  # fmt: skip
 
 _MOST_DIGITS = 20
+_SHARED = 16_384
 
 Width = Literal["short", "medium", "long", "full"]
 
@@ -47,8 +49,7 @@ Width = Literal["short", "medium", "long", "full"]
 @pass_context
 def print_date(context: Context, value: Any, width: str = "medium") -> str:
     """Print a date in the person's zone and language; width short, medium, long, full or a CLDR pattern."""
-    moment = _day(value)
-    return dates.format_date(moment, cast("Width", width), locale=_person(context).locale)
+    return _date_text(_day(value), width, _person(context).locale)
 
 
 @pass_context
@@ -81,18 +82,14 @@ def print_ago(context: Context, value: Any) -> str:
 @pass_context
 def print_number(context: Context, value: Any, digits: int | None = None) -> str:
     """Print a number with the separators of the person's language; ``digits`` after the point if given."""
-    locale = _person(context).locale
-    if digits is None:
-        return numbers.format_decimal(_number(value), locale=locale, decimal_quantization=False)
-    places = min(max(int(digits), 0), _MOST_DIGITS)
-    pattern = "#,##0." + "0" * places if places else "#,##0"
-    return numbers.format_decimal(_number(value), pattern, locale=locale)
+    places = None if digits is None else min(max(int(digits), 0), _MOST_DIGITS)
+    return _number_text(str(_number(value)), places, _person(context).locale)
 
 
 @pass_context
 def print_money(context: Context, value: Any, currency: str) -> str:
     """Print an amount of a currency (`EUR`) as the person's language writes it."""
-    return numbers.format_currency(_number(value), currency, locale=_person(context).locale)
+    return _money_text(str(_number(value)), currency, _person(context).locale)
 
 
 def replace(value: Any, old: str, new: str) -> str:
@@ -142,6 +139,25 @@ def is_none(value: Any) -> bool:
     return value is None or isinstance(value, Undefined)
 
 
+# Babel reads its rules anew for each value, which costs more than all else in a mail; many people share a date, and
+# a count or a price, in their language. Numbers are looked up by their text: 1.0 equals 1 and is printed otherwise.
+@lru_cache(maxsize=_SHARED)
+def _date_text(day: date, width: str, locale: Locale) -> str:
+    return dates.format_date(day, cast("Width", width), locale=locale)
+
+
+@lru_cache(maxsize=_SHARED)
+def _number_text(number: str, places: int | None, locale: Locale) -> str:
+    if places is None:
+        return numbers.format_decimal(number, locale=locale, decimal_quantization=False)
+    return numbers.format_decimal(number, "#,##0." + "0" * places if places else "#,##0", locale=locale)
+
+
+@lru_cache(maxsize=_SHARED)
+def _money_text(number: str, currency: str, locale: Locale) -> str:
+    return numbers.format_currency(number, currency, locale=locale)
+
+
 def _person(context: Context) -> Person:
     return cast("Person", context.parent[PERSON])
 
@@ -168,6 +184,8 @@ def _day(value: Any) -> date:
     value = _present(value)
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
+    if isinstance(value, datetime):
+        return value.date()
     if isinstance(value, date):
         return value
     msg = "a value that is no date"

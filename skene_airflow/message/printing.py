@@ -84,13 +84,19 @@ def prepare(value: Any, name: str, zone: ZoneInfo) -> Any:
     if isinstance(value, datetime):
         return _stamp(value, zone)
     if isinstance(value, dict):
-        items = {str(key): prepare(item, f"{name}.{key}", zone) for key, item in value.items()}
-        return Columns(items, name)
+        return Columns({str(key): _part(item, name, ".", key, zone) for key, item in value.items()}, name)
     if isinstance(value, (list, tuple)):
-        return [prepare(item, f"{name}[{index}]", zone) for index, item in enumerate(value)]
+        return [_part(item, name, "", f"[{index}]", zone) for index, item in enumerate(value)]
     if isinstance(value, (float, Decimal, date, time, timedelta)):
         return value
     return _text(str(value))
+
+
+def _part(value: Any, name: str, dot: str, key: object, zone: ZoneInfo) -> Any:
+    """Prepare a part of a value; its name is only made for what may need one."""
+    if type(value) is str:
+        return _text(value)
+    return value if type(value) is bool else prepare(value, f"{name}{dot}{key}", zone)
 
 
 def finish(value: Any) -> Any:

@@ -67,17 +67,16 @@ class Renderer:
         self._sender = _sender(blueprint.sender or site.from_email)
         _check_base_url(site.base_url)
         self._reply_to = one_mailbox(blueprint.reply_to) if blueprint.reply_to else None
-        self._subject = Program(blueprint.subject, escape=False)
-        self._html = Program(blueprint.html, escape=True)
-        self._text = Program(blueprint.text, escape=False) if blueprint.text else None
+        fixed = {"_postal_address": site.postal_address, "_links": bool(site.base_url and site.signer)}
+        self._subject = Program(blueprint.subject, escape=False, fixed=fixed)
+        self._html = Program(blueprint.html, escape=True, fixed=fixed)
+        self._text = Program(blueprint.text, escape=False, fixed=fixed) if blueprint.text else None
         # Branches not taken leave gaps behind; a text without branches was tidied when it was made.
         self._gaps = "{%" in blueprint.text
         self._personal = Personal(blueprint.personalization, _names(blueprint))
         self._fixed = {
             "loop": Columns({"id": blueprint.loop_id, "topic": blueprint.topic}, "loop"),
             "step": Columns({"id": blueprint.step_id}, "step"),
-            "_postal_address": site.postal_address,
-            "_links": bool(site.base_url and site.signer),
         }
 
     def render(self, row: Row) -> Message:

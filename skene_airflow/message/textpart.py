@@ -56,8 +56,14 @@ def text_of(html: str) -> str:
 
 def tidy(text: str) -> str:
     """Return the text without the gaps that branches not taken leave behind."""
-    text = _WIDE.sub(" ", _TRAILING.sub("", text))
-    return _TALL.sub("\n\n", _AFTER_BREAK.sub("", text)).strip() + "\n"
+    # Looking for two characters costs next to nothing; most texts have nothing to tidy.
+    if " \n" in text or "\t" in text or text.endswith(" "):
+        text = _TRAILING.sub("", text)
+    if "  " in text or "\t" in text:
+        text = _WIDE.sub(" ", text)
+    if "\n " in text:
+        text = _AFTER_BREAK.sub("", text)
+    return (_TALL.sub("\n\n", text) if "\n\n\n" in text else text).strip() + "\n"
 
 
 class _Writer:
