@@ -46,7 +46,7 @@ def measure(place: Place, way: str, shards: int = 1) -> Measured:
 
 
 def _start(place: Place, way: str, shard: int) -> subprocess.Popen[str]:
-    worker = subprocess.Popen(  # noqa: S603 - ourselves
+    worker = subprocess.Popen(
         [sys.executable, "-m", "bench.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     _tell(worker, json.dumps({"place": asdict(place), "way": way, "shard": shard}))

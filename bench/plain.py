@@ -35,7 +35,7 @@ def send_all(place: Place) -> int:
     with psycopg.connect(place.database, row_factory=dict_row) as conn, conn.cursor() as cur:
         cur.execute(QUERY)
         while rows := cur.fetchmany(100):
-            mails = []
+            mails: list[resend.Emails.SendParams] = []
             for row in rows:
                 values = {word: row[column] for word, column in PERSONALIZATION.items()}
                 mails.append(

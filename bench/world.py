@@ -119,7 +119,7 @@ class Place:
 
     def channel(self) -> Channel:
         """Our client, pointed at the sink."""
-        return make_channel(ChannelConfig("resend", host=self.sink, password="re_bench"))  # noqa: S106 - no secret
+        return make_channel(ChannelConfig("resend", host=self.sink, password="re_bench"))
 
     def accepted(self) -> int:
         """How many mails the sink has taken so far: the only truth about what was sent."""
@@ -151,7 +151,7 @@ def fill(uri: str, people: int) -> None:
 def sink(latency_ms: float) -> Iterator[str]:
     """The base URL of a sink in a process of its own."""
     command = [sys.executable, "-m", "bench.sink", str(latency_ms)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             port = process.stdout.readline().strip() if process.stdout else ""
             yield f"http://127.0.0.1:{port}"
