@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
 
 from skene_airflow.dag_factory.docs import describe
+from skene_airflow.dag_factory.knobs import (
+    dag_arguments,
+    no_words_to_programmers,
+    refuse_unknown_executor,
+    report_callbacks,
+    task_defaults,
+)
 from skene_airflow.hooks.settings import default_timezone
 from skene_airflow.loop.schema import AssetTrigger, ScheduleTrigger
-from skene_airflow.message.template import compile_blueprint
+from skene_airflow.loop.shared import SharedFiles
 from skene_airflow.operators.evaluate import EvaluateOperator
 from skene_airflow.operators.loop_ref import LoopRef
 from skene_airflow.operators.report import ReportOperator
@@ -22,7 +29,7 @@ from skene_airflow.operators.send import SendOperator
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from skene_airflow.loop.schema import Loop, Recovery, Step
+    from skene_airflow.loop.schema import Loop, Step
 
 GRACE = timedelta(minutes=2)
 """How much longer than the condition's own timeout the task may live: staging ends first, and in its own words."""
@@ -45,46 +52,50 @@ class Extras:
     on_success_callback: Callable[..., Any] | None = None
 
 
-def build_dag(loop: Loop, extras: Extras | None = None) -> DAG:
-    """The DAG of a loop, checked as Airflow will check it.
+def build_dag(loop: Loop, extras: Extras | None = None, shared: SharedFiles | None = None) -> DAG:
+    """The DAG of a loop, checked as Airflow will check it; ``shared`` saves reading shared files again and again.
 
-    Raises LoopError for faults in its templates, and Airflow's own errors (such as AirflowTimetableInvalid).
+    Raises LoopError for what this Airflow does not have, and Airflow's own errors (such as AirflowTimetableInvalid).
     """
     extras = extras or Extras()
-    version = loop_version(loop)
-    dag = DAG(
-        dag_id=loop.id,
-        description=loop.opinion,
-        doc_md=describe(loop, version),
-        schedule=schedule(loop),
-        catchup=False,
-        max_active_runs=1,
-        tags=sorted({"skene", loop.type, *loop.tags}),
-        default_args=task_defaults(loop, extras),
-        params={"mode": mode_param()},
-        allowed_run_types=RUN_TYPES_WITHOUT_BACKFILL if loop.backfill == "forbid" else None,
-        on_failure_callback=extras.on_failure_callback,
-        on_success_callback=extras.on_success_callback,
-    )
-    add_tasks(dag, LoopRef(loop, loop.steps[0], version))
+    refuse_unknown_executor(loop)
+    version = loop_version(loop, shared or SharedFiles(loop.root))
+    with no_words_to_programmers(loop):
+        dag = DAG(
+            dag_id=loop.id,
+            description=loop.opinion,
+            doc_md=describe(loop, version),
+            schedule=schedule(loop),
+            catchup=False,
+            max_active_runs=1,
+            tags=sorted({"skene", loop.type, *loop.tags}),
+            default_args=task_defaults(loop, extras),
+            params={"mode": mode_param()},
+            allowed_run_types=RUN_TYPES_WITHOUT_BACKFILL if loop.backfill == "forbid" else None,
+            on_success_callback=extras.on_success_callback,
+            **dag_arguments(loop, extras),
+        )
+    add_tasks(dag, LoopRef(loop, loop.steps[0], version), extras)
     dag.validate()  # type: ignore[no-untyped-call] # Airflow left it without types
     dag.check_cycle()
     return dag
 
 
-def loop_version(loop: Loop) -> str:
-    """Twelve hexadecimal digits that change with any edit of the YAML, its inherited defaults or a template."""
-    blueprints = [compile_blueprint(loop, step).sha256 for step in loop.steps]
-    return sha256("\n".join([loop.version, *blueprints]).encode()).hexdigest()[:12]
+def loop_version(loop: Loop, shared: SharedFiles) -> str:
+    """Twelve hexadecimal digits that change with any edit of the YAML, its inherited defaults or a shared file."""
+    folder = (loop.root.parent / loop.file).parent
+    parts = [loop.version, *map("=".join, shared.drawn_on(loop.text, folder).items())]
+    return sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-def add_tasks(dag: DAG, ref: LoopRef) -> None:
+def add_tasks(dag: DAG, ref: LoopRef, extras: Extras) -> None:
     """Put the tasks of one step into the DAG: evaluate → segment → send, once for each shard → report."""
     limit = execution_timeout(ref.step)
     evaluate = EvaluateOperator(task_id="evaluate", dag=dag, loop=ref, execution_timeout=limit)
     segment = SegmentOperator(task_id="segment", dag=dag, loop=ref)
     send = SendOperator.partial(task_id="send", dag=dag, loop=ref).expand(shard=segment.output)
-    report = ReportOperator(task_id="report", dag=dag, loop=ref, trigger_rule="all_done")
+    callbacks = report_callbacks(ref.loop, ref.step, extras)
+    report = ReportOperator(task_id="report", dag=dag, loop=ref, trigger_rule="all_done", **callbacks)
     evaluate >> segment >> send >> report
 
 
@@ -101,22 +112,6 @@ def schedule(loop: Loop) -> CronTriggerTimetable | list[Asset] | None:
 def execution_timeout(step: Step) -> timedelta | None:
     """A little above the condition's own timeout; Postgres keeps that one, or the query would outlive its task."""
     return step.condition.timeout + GRACE if step.condition else None
-
-
-def task_defaults(loop: Loop, extras: Extras) -> dict[str, Any]:
-    """The default arguments of the loop's tasks; what the loop itself says wins."""
-    owner = {"owner": loop.owner} if loop.owner else {}
-    return {**extras.default_args, **owner, **retries(loop.recovery)}
-
-
-def retries(recovery: Recovery) -> dict[str, Any]:
-    """Airflow's words for `recovery`."""
-    return {
-        "retries": recovery.retries,
-        "retry_delay": recovery.retry_delay,
-        "retry_exponential_backoff": 2.0 if recovery.backoff == "exponential" else 0,
-        "max_retry_delay": recovery.max_retry_delay,
-    }
 
 
 def mode_param() -> Param:

@@ -165,5 +165,15 @@ def finish(ledger: Ledger, run: Run) -> dict[str, int]:
     """Note that the run is over; return how many of its rows stand in each status."""
     with ledger.transaction() as cur:
         cur.execute(ledger.sql("runs", "finished"), {"run_no": run.run_no})
-        cur.execute(ledger.sql("runs", "statuses"), {"run_no": run.run_no})
-        return {str(k): int(v) for k, v in one(cur)["statuses"].items()}
+        return _statuses(ledger, cur, run)
+
+
+def statuses(ledger: Ledger, run: Run) -> dict[str, int]:
+    """How many of the run's rows stand in each status."""
+    with ledger.transaction() as cur:
+        return _statuses(ledger, cur, run)
+
+
+def _statuses(ledger: Ledger, cur: Cursor, run: Run) -> dict[str, int]:
+    cur.execute(ledger.sql("runs", "statuses"), {"run_no": run.run_no})
+    return {str(k): int(v) for k, v in one(cur)["statuses"].items()}

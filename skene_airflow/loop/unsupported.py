@@ -24,8 +24,6 @@ _TABLE: Final[dict[Loc, str]] = {
     ("quiet_hours",): _ANY,
     ("guard",): _ANY,
     ("goal",): _ANY,
-    ("alerts",): _ANY,
-    ("airflow",): _ANY,
     ("was",): _ANY,
     ("action", "variants"): _ANY,
     ("action", "utm"): _ANY,

@@ -18,5 +18,6 @@ class EvaluateOperator(LoopOperator):
         """Stage the candidates of the run."""
         from skene_airflow.stages.evaluate import evaluate
 
+        self.loop.must_load()
         with self.job(context) as job:
             return dict(evaluate(job).counts())

@@ -20,6 +20,7 @@ class SegmentOperator(LoopOperator):
         """Decide the audience of the run."""
         from skene_airflow.stages.segment import segment
 
+        self.loop.must_load()
         with self.job(context) as job:
             # A shadow run calls nobody: it must also decide where no email connection exists yet.
             shadow = job.recorded().mode is Mode.SHADOW

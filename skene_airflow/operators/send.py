@@ -26,4 +26,5 @@ class SendOperator(LoopOperator):
         supervisor = os.getppid()
         with self.job(context) as job, self.channel() as channel:
             # A killed supervisor leaves this process behind, while Airflow starts another copy of the task.
-            return dict(send(job, self.shard, channel, alive=lambda: os.getppid() == supervisor).counts())
+            alive = self.loop.while_it_loads(lambda: os.getppid() == supervisor)
+            return dict(send(job, self.shard, channel, alive).counts())

@@ -15,26 +15,38 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from skene_airflow.operators.loop_ref import LoopRef
+    from skene_airflow.channels import Channel
+    from skene_airflow.operators.loop_ref import FolderRef
+    from skene_airflow.stages.job import Job
 
 
 class UpkeepOperator(BaseOperator):
-    """Leftovers, marks, expiry and retention over all loops whose file loads. XCom gets counts."""
+    """Leftovers, marks, expiry and retention over all loops whose file loads. XCom gets counts.
+
+    The files are read when the task runs: what is broken by then is not sent.
+    """
 
     template_fields: Sequence[str] = ()
     ui_color = "#f5f5f4"
 
-    def __init__(self, *, loops: Sequence[LoopRef], **kwargs: Any) -> None:
+    def __init__(self, *, loops: FolderRef, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.loops = tuple(loops)
+        self.loops = loops
 
     @plain_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Do what is left; a loop that fails fails the task when all others are done."""
         from skene_airflow.stages.upkeep import upkeep
 
-        with jobs(context, self.loops) as (settings, ledger, made):
-            kept = upkeep(ledger, settings, made, lambda job: open_channel(job.loop.email_connection(job.step)))
+        refs = self.loops.loops()
+        with jobs(context, refs) as (settings, ledger, made):
+            by_step = {(ref.loop.id, ref.step.id): ref for ref in refs}
+
+            def channel(job: Job) -> Channel:
+                by_step[job.loop.id, job.step.id].must_load()  # the loops before it may have taken long
+                return open_channel(job.loop.email_connection(job.step))
+
+            kept = upkeep(ledger, settings, made, channel)
         if kept.failed:
             raise AirflowException("; ".join(f"{name}: {words}" for name, words in sorted(kept.failed.items())))
         return dict(kept.counts())

@@ -11,7 +11,7 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 
 from skene_airflow.dag_factory import load_loops
-from skene_airflow.dag_factory.folder import dag_id_of
+from skene_airflow.dag_factory.stand_in import dag_id_of
 from skene_airflow.errors import SettingsError
 
 DAGS = Path(__file__).resolve().parents[3] / "dags"
@@ -24,7 +24,7 @@ def broken(dag: DAG) -> bool:
 def test_a_broken_file_stands_under_its_own_name_and_the_others_run(folder: Path, text: str) -> None:
     (folder / "win_back.yaml").write_text(text.replace("opinion:", "opinoin:"))
     dags = load_loops(folder)
-    assert sorted(dags) == ["re_engagement", "win_back"]
+    assert sorted(dags) == ["re_engagement", "skene_upkeep", "win_back"]
     assert not broken(dags["re_engagement"])
     assert broken(dags["win_back"])
     assert "loops/win_back.yaml:3:1" in (dags["win_back"].doc_md or "")
@@ -55,7 +55,7 @@ def test_two_files_with_one_id_are_both_refused(folder: Path, text: str) -> None
     (folder / "more").mkdir()
     (folder / "more" / "re_engagement.yaml").write_text(text)
     dags = load_loops(folder)
-    assert sorted(dags) == ["re_engagement"]
+    assert sorted(dags) == ["re_engagement", "skene_upkeep"]
     assert broken(dags["re_engagement"])
     assert "loops/more/re_engagement.yaml" in (dags["re_engagement"].doc_md or "")
 

@@ -1,0 +1,1 @@
+"""Airflow notifiers: who hears of trouble with a loop."""
