@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -14,13 +15,14 @@ import httpx
 
 from demo import data, environment, lock, postgres
 from demo.console import progress, say, title
-from demo.paths import LOGS, OUTBOX, ROOT, STATE
+from demo.paths import LOGS, LOOPS, OUTBOX, ROOT, STATE
 from demo.processes import Children, stop_leftovers
 
 HOST = "127.0.0.1"
 HOME = STATE / "airflow"
 METADATA = "airflow"
 PATIENCE_SECONDS = 180
+BUNDLE = {"name": "loops", "classpath": "skene_airflow.bundle.LoopsBundle", "kwargs": {"path": str(LOOPS)}}
 COMPONENTS = {
     "api-server": ["api-server", "--host", HOST],
     "scheduler": ["scheduler", "--skip-serve-logs"],
@@ -105,8 +107,11 @@ def _environment(port: int) -> dict[str, str]:
         AIRFLOW__API__WORKERS="1",
         AIRFLOW__API__SECRET_KEY=environment.secret("api"),
         AIRFLOW__API_AUTH__JWT_SECRET=environment.secret("jwt"),
-        AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL="10",
-        AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL="10",
+        AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST=json.dumps([BUNDLE]),
+        # Of the demo's own: the machine may have another Airflow, with a bundle of this name.
+        AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH=str(HOME / "bundles"),
+        # A file that was edited is read at once all the same.
+        AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL="300",
         AIRFLOW__SKENE__BASE_URL=f"http://{HOST}:{port}/skene",
     )
 

@@ -14,6 +14,7 @@ from skene_airflow.dag_factory.stand_in import UPKEEP, dag_id_of, stand_in
 from skene_airflow.dag_factory.upkeep import upkeep_dag
 from skene_airflow.errors import LoopError, SettingsError
 from skene_airflow.hooks.settings import airflow_settings
+from skene_airflow.loop import codes
 from skene_airflow.loop.shared import SharedFiles
 from skene_airflow.nouns import Fault
 from skene_airflow.stages.check import check_folder, check_some
@@ -73,7 +74,7 @@ def build(loop: Loop, extras: Extras, shared: SharedFiles) -> DAG | LoopError:
         return LoopError(error.faults, loop.file)
     except Exception as error:  # noqa: BLE001 - see above
         words = f"Airflow refuses this loop: {str(error) or type(error).__name__}"
-        return LoopError([Fault(loop.file, 1, 1, "", "SK900", words)])
+        return LoopError([Fault(loop.file, 1, 1, "", codes.REFUSED_BY_AIRFLOW, words)])
 
 
 def _stand_ins(errors: Iterable[LoopError]) -> dict[str, DAG]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from skene_airflow.errors import LoopError
+from skene_airflow.loop import codes
 from skene_airflow.loop.schema import EmailAction
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def refuse_unknown_executor(loop: Loop) -> None:
     except UnknownExecutorException:
         what = f"this Airflow has no executor '{name[:60]}'"
         hint = "write one of those that [core] executor names, or leave it out"
-        raise LoopError([loop.fault("airflow.executor", "SK900", what, hint)], loop.file) from None
+        raise LoopError([loop.fault("airflow.executor", codes.REFUSED_BY_AIRFLOW, what, hint)], loop.file) from None
 
 
 @contextmanager
@@ -104,7 +105,7 @@ def _roles(loop: Loop) -> dict[str, dict[str, set[str]]]:
             if not isinstance(actions, (list, tuple)) or not all(isinstance(action, str) for action in actions):
                 what = f"the role '{role[:60]}' is not given a list of actions"
                 hint = "write {Growth: [can_read, can_edit]}, or {Growth: {DAG Runs: [can_create]}}"
-                raise LoopError([loop.fault("airflow.access_control", "SK900", what, hint)], loop.file)
+                raise LoopError([loop.fault("airflow.access_control", codes.REFUSED_BY_AIRFLOW, what, hint)], loop.file)
             roles.setdefault(role, {})[str(resource)] = set(actions)
     return roles
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import configparser
+import importlib
 import importlib.util
+import json
 import re
 import shlex
 from fnmatch import fnmatch
@@ -130,6 +132,18 @@ def test_every_airflow_variable_is_a_real_option(name: str) -> None:
             assert (match[1].lower(), match[2].lower()) in known, variable
         else:
             assert variable.startswith("AIRFLOW_CONN_"), variable
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_every_bundle_can_be_made_from_its_kwargs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = OURS[name]["environment"]
+    [bundle] = json.loads(environment["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
+    module, _, kind = bundle["classpath"].rpartition(".")
+    made = getattr(importlib.import_module(module), kind)(name=bundle["name"], **bundle["kwargs"])
+    mounted = dict(volume.split(":")[1::-1] for volume in OURS[name]["volumes"] if volume.startswith(".."))
+    folder = environment["AIRFLOW__SKENE__LOOPS_FOLDER"]
+    monkeypatch.setenv("AIRFLOW__SKENE__LOOPS_FOLDER", str(DOCKER / mounted[folder]))
+    assert (made.loops / "re_engagement.yaml").is_file()
 
 
 def test_the_connections_are_the_ones_that_the_loops_use() -> None:
