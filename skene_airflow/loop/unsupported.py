@@ -26,7 +26,6 @@ _TABLE: Final[dict[Loc, str]] = {
     ("goal",): _ANY,
     ("was",): _ANY,
     ("action", "variants"): _ANY,
-    ("action", "utm"): _ANY,
     ("steps", "*", "ready"): _ANY,
     ("steps", "*", "segments"): _ANY,
     ("steps", "*", "on_sent"): _ANY,
@@ -36,7 +35,6 @@ _TABLE: Final[dict[Loc, str]] = {
     ("steps", "*", "condition", "type"): "graphql",
     ("steps", "*", "action", "type"): "in_app",
     ("steps", "*", "action", "variants"): _ANY,
-    ("steps", "*", "action", "utm"): _ANY,
 }
 _LATER: Final = "leave it out until a version that has it"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
+
+from skene_airflow.message.languages import DEFAULT, chain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,13 +18,26 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """What one language says: Jinja sources in which layout, includes, footer and Markdown are resolved already.
+
+    ``preheader`` stands in ``html`` already. An empty ``text`` means that it is made from each rendered HTML.
+    """
+
+    subject: str
+    preheader: str
+    html: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Blueprint:
     """One step's mail, ready to be rendered for anyone.
 
-    ``subject``, ``preheader``, ``html`` and ``text`` are Jinja sources in which layout, footer and Markdown
-    are resolved already; an empty ``text`` means that it is made from each rendered HTML. ``columns``: every
-    column of the person that may be read. ``required``: those whose absence certainly means no mail.
-    ``timezone`` counts where the person has none. ``preheader`` stands in ``html`` already.
+    ``subject``, ``preheader``, ``html`` and ``text`` are the Words of the default language, ``languages`` those of
+    the others by their tag in small letters (`pt`, `pt-br`). ``columns``: every column of the person that may be
+    read. ``required``: those whose absence certainly means no mail, in any language. ``timezone`` counts where the
+    person has none.
     """
 
     loop_id: str
@@ -40,11 +55,22 @@ class Blueprint:
     columns: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     timezone: str = "UTC"
+    languages: Mapping[str, Words] = field(default_factory=dict)
+
+    @property
+    def words(self) -> Words:
+        """What the default language says."""
+        return Words(self.subject, self.preheader, self.html, self.text)
+
+    def language_for(self, locale: str | None) -> str:
+        """The language that serves a person's locale: the closest one there is, else the default (empty)."""
+        return next((tag for tag in chain(locale) if tag in self.languages), DEFAULT) if self.languages else DEFAULT
 
     def to_json(self) -> str:
         """Return the one spelling of this blueprint: sorted keys, no spaces."""
         values: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
         values["personalization"] = dict(self.personalization)
+        values["languages"] = {tag: asdict(words) for tag, words in self.languages.items()}
         values["format"] = FORMAT
         return json.dumps(values, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
@@ -56,8 +82,10 @@ class Blueprint:
             msg = "this is not a blueprint of this version"
             raise ValueError(msg)
         try:
-            return cls(**values | {"columns": tuple(values["columns"]), "required": tuple(values["required"])})
-        except (KeyError, TypeError) as error:
+            languages = {tag: Words(**words) for tag, words in values.get("languages", {}).items()}
+            lists = {name: tuple(values[name]) for name in ("columns", "required")}
+            return cls(**values | lists | {"languages": languages})
+        except (KeyError, TypeError, AttributeError) as error:
             msg = "this is not a blueprint of this version"
             raise ValueError(msg) from error
 

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 from jinja2 import TemplateSyntaxError, nodes
 
-from skene_airflow.loop.schema import EmailAction
+from skene_airflow.message.contents import Content, contents
 from skene_airflow.message.environment import sandbox
-from skene_airflow.message.files import find_template, label, text_path
-from skene_airflow.message.front import Part, TemplateFile, read_file, read_text
+from skene_airflow.message.files import find_template
+from skene_airflow.message.version import Given, Reading
 from skene_airflow.nouns import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from skene_airflow.loop.schema import Loop, Step
+    from skene_airflow.message.front import Part, TemplateFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +36,31 @@ class Use:
 
 
 def uses_of(loop: Loop, step: Step) -> Iterator[Use]:
-    """Every place of a sound step's mail that reads a column."""
-    action = step.action
-    if not isinstance(action, EmailAction):
-        return
-    where = f"steps[{loop.steps.index(step)}].action"
-    for key, value in action.personalization.items():
-        at = loop.fault(f"{where}.personalization.{key}", "", "")
+    """Every place of a sound step's mail that reads a column, in every segment, variant and language."""
+    seen: set[Use] = set()
+    for content in contents(loop, step):
+        for use in _uses(loop, content):
+            if use not in seen:
+                seen.add(use)
+                yield use
+
+
+def _uses(loop: Loop, content: Content) -> Iterator[Use]:
+    written: dict[str, object] = {
+        f"personalization.{key}": value for key, value in content.action.personalization.items()
+    }
+    if content.over is not None:
+        written |= {"subject": content.over.subject, "preheader": content.over.preheader}
+    for key, value in written.items():
+        at = loop.fault(content.path(key), "", "")
         for column, _ in _read(value) if isinstance(value, str) else ():
             yield Use(column, at.file, at.line, at.column, at.path)
-    path, _ = find_template(loop, action.template, f"{where}.template")
-    if path is None:
-        return
-    file = read_file(path, label(loop, path))
-    for part in (file.subject, file.preheader, file.body):
-        if part is not None:
+    versions, _ = find_template(loop, content.template, content.path("template"))
+    for language, files in versions.items():
+        reading = Reading(loop, Given({}), language, files)
+        reading.words()
+        for file, part in reading.library.parts():
             yield from _in_part(file, part)
-    written = text_path(path)
-    if written is not None:
-        file = TemplateFile(label(loop, written))
-        file.text = read_text(written, file) or ""
-        yield from _in_part(file, Part("", file.text, 1, 1))
 
 
 def _in_part(file: TemplateFile, part: Part) -> Iterator[Use]:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Undefined, nodes
+from jinja2 import Template, TemplateSyntaxError, Undefined, nodes
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import TemplateError
 from jinja2.runtime import LoopContext
@@ -16,7 +16,7 @@ from jinja2.visitor import NodeTransformer
 from markupsafe import escape
 
 from skene_airflow.errors import MissingVariable
-from skene_airflow.message.filters import FILTERS, GUARD_ITEMS, GUARD_LINK, TESTS, items, link
+from skene_airflow.message.filters import FILTERS, GUARD_ITEMS, GUARDS, TESTS
 from skene_airflow.message.limits import INTEGER_BITS, OUTPUT_CAP, CannotRender, capped, fits
 from skene_airflow.message.printing import Columns, Missing, finish, finish_line
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LOOP_WORDS = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length"})
 """What `loop` knows inside a `for`."""
+_TOO_DEEP = "this is nested too deeply"
 _TOO_LARGE = "it is larger than 512 kB"
 # What a template can run into with values it was not made for.
 _SENSELESS = (
@@ -64,7 +65,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def __init__(self, *, escape: bool) -> None:
         super().__init__(autoescape=escape, undefined=Missing, finalize=finish if escape else finish_line)
         self.globals.clear()
-        self.filters = {**FILTERS, GUARD_LINK: link, GUARD_ITEMS: items}
+        self.filters = {**FILTERS, **GUARDS}
         self.tests = dict(TESTS)
 
     @staticmethod
@@ -84,6 +85,20 @@ class Sandbox(ImmutableSandboxedEnvironment):
         for walk in tree.find_all(nodes.For):
             walk.iter = nodes.Filter(walk.iter, GUARD_ITEMS, [], [], None, None, lineno=walk.lineno)
         return tree
+
+    def parse(self, source: str, name: str | None = None, filename: str | None = None) -> nodes.Template:
+        """Parse a source. Raises TemplateSyntaxError, also for what is nested more deeply than Python can go."""
+        try:
+            return super().parse(source, name, filename)
+        except RecursionError:
+            raise TemplateSyntaxError(_TOO_DEEP, 1) from None
+
+    def from_string(self, source: Any, *rest: Any, **more: Any) -> Template:
+        """Compile a source. Raises like ``parse``."""
+        try:
+            return super().from_string(source, *rest, **more)
+        except (RecursionError, SyntaxError, MemoryError):
+            raise TemplateSyntaxError(_TOO_DEEP, 1) from None
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Read an item of a namespace, or what `loop` knows inside a `for`; nothing else has attributes."""

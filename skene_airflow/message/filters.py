@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
+from html import unescape
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from babel import Locale, dates, numbers
 from jinja2 import Undefined, pass_context, pass_eval_context
 from jinja2 import filters as jinja_filters
 from jinja2 import tests as jinja_tests
+from markupsafe import Markup, escape
 
-from skene_airflow.message.limits import ITEMS_CAP, OUTPUT_CAP, CannotRender
-from skene_airflow.message.links import safe_link
+from skene_airflow.message.limits import ITEMS_CAP, OUTPUT_CAP, Budget, CannotRender
+from skene_airflow.message.links import safe_link, with_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +30,12 @@ PERSON = "_person"
 """The context's key for the Person; no template can name it."""
 GUARD_LINK = "_link"
 """The filter put around a value that begins a link; no template can name it."""
+GUARD_STYLE = "_style"
+"""The filter put around a value inside `style="…"`; no template can name it."""
+TAG_LINK = "_utm"
+"""The filter put around a link that gets utm parameters; no template can name it."""
+BUDGET = "_budget"
+"""The context's key for what the mail's `for` may cost; no template can name it."""
 GUARD_ITEMS = "_items"
 """The filter put around what a `for` walks over; no template can name it."""
 
@@ -42,6 +51,8 @@ _TESTS = (
 
 _MOST_DIGITS = 20
 _SHARED = 16_384
+_STYLE = re.compile(r"[\w#%.,+ -]*")
+_CURRENCY = re.compile(r"[A-Za-z]{3}")
 
 Width = Literal["short", "medium", "long", "full"]
 
@@ -49,7 +60,8 @@ Width = Literal["short", "medium", "long", "full"]
 @pass_context
 def print_date(context: Context, value: Any, width: str = "medium") -> str:
     """Print a date in the person's zone and language; width short, medium, long, full or a CLDR pattern."""
-    return _date_text(_day(value), width, _person(context).locale)
+    person = _person(context)
+    return _date_text(_day(value, person), width, person.locale)
 
 
 @pass_context
@@ -89,7 +101,11 @@ def print_number(context: Context, value: Any, digits: int | None = None) -> str
 @pass_context
 def print_money(context: Context, value: Any, currency: str) -> str:
     """Print an amount of a currency (`EUR`) as the person's language writes it."""
-    return _money_text(str(_number(value)), currency, _person(context).locale)
+    code = str(currency)
+    if not _CURRENCY.fullmatch(code):
+        msg = "a currency that is no code such as EUR"
+        raise CannotRender(msg)
+    return _money_text(str(_number(value)), code.upper(), _person(context).locale)
 
 
 def replace(value: Any, old: str, new: str) -> str:
@@ -104,8 +120,8 @@ def replace(value: Any, old: str, new: str) -> str:
 @pass_eval_context
 def join(eval_ctx: EvalContext, value: Any, between: str = "") -> str:
     """Join a list's items, as long as the result stays short enough for a mail."""
-    found = items(value)
-    if len(found) * len(str(between)) > OUTPUT_CAP:
+    found = list(value)
+    if len(found) > ITEMS_CAP or len(found) * len(str(between)) > OUTPUT_CAP:
         msg = "a joined list is too long"
         raise CannotRender(msg)
     return cast("str", jinja_filters.do_join(eval_ctx, found, between))
@@ -117,21 +133,35 @@ def round_number(value: Any, digits: int = 0, method: Literal["common", "ceil", 
 
 
 def link(value: Any) -> str:
-    """Let a link through if it is https, http or mailto."""
+    """Let a link through if it is https or mailto."""
     text = str(value)
     if not safe_link(text):
-        msg = "a link that is not https, http or mailto"
+        msg = "a link that is not https or mailto"
         raise CannotRender(msg)
     return text
 
 
-def items(value: Any) -> list[Any]:
-    """Return what a `for` walks over, if it is not too much."""
-    found = list(value)
-    if len(found) > ITEMS_CAP:
-        msg = "a list is too long"
+def style(value: Any) -> str:
+    """Let a value into a `style` if it can be no more than a colour, a length or a word."""
+    text = str(value)
+    if not _STYLE.fullmatch(text):
+        msg = "a value in a `style` that is no colour, length or word"
         raise CannotRender(msg)
-    return found
+    return text
+
+
+@pass_context
+def items(context: Context, value: Any) -> list[Any]:
+    """Return what a `for` walks over, if it is not too much for one mail."""
+    budget: Budget = context.parent.get(BUDGET) or Budget()
+    return budget.walk(value)
+
+
+def tag_link(value: Any, query: str) -> str:
+    """Add utm parameters to a finished link; what is HTML already stays HTML."""
+    if isinstance(value, Markup):
+        return Markup(escape(with_query(unescape(value), query)))  # noqa: S704  # escaped right here
+    return with_query(str(value), query)
 
 
 def is_none(value: Any) -> bool:
@@ -180,12 +210,12 @@ def _moment(value: Any, person: Person) -> datetime:
     raise CannotRender(msg)
 
 
-def _day(value: Any) -> date:
+def _day(value: Any, person: Person) -> date:
     value = _present(value)
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     if isinstance(value, datetime):
-        return value.date()
+        return value.astimezone(person.zone).date() if value.tzinfo else value.date()
     if isinstance(value, date):
         return value
     msg = "a value that is no date"
@@ -218,4 +248,11 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "number": print_number,
     "money": print_money,
 }
+GUARDS: dict[str, Callable[..., Any]] = {
+    GUARD_LINK: link,
+    GUARD_STYLE: style,
+    GUARD_ITEMS: items,
+    TAG_LINK: tag_link,
+}
+"""Filters that are put around values while a template is compiled; no template can name them."""
 TESTS: dict[str, Callable[..., Any]] = {**_chosen(jinja_tests.TESTS, _TESTS), "none": is_none}

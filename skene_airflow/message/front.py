@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from skene_airflow.message.codes import Code
-from skene_airflow.message.limits import SOURCE_CAP
+from skene_airflow.message.limits import SOURCE_CAP, TAGS_CAP
 from skene_airflow.nouns import Fault
 
 if TYPE_CHECKING:
@@ -104,6 +104,9 @@ def read_text(path: Path, file: TemplateFile) -> str | None:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - raw.rfind(b"\n", 0, error.start)
         file.fault(line, column, "", Code.UNREADABLE, "the file is not UTF-8", "save it as UTF-8")
+        return None
+    if text.count("{{") + text.count("{%") > TAGS_CAP:
+        file.fault(1, 1, "", Code.UNREADABLE, f"the file has more than {TAGS_CAP} Jinja tags", "make it shorter")
         return None
     return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
 

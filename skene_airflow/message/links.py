@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
 
 from skene_airflow.errors import SettingsError
 
@@ -16,11 +17,12 @@ _MAC = 32
 _HEAD = 1 + 4 + 8  # version, key id, delivery id
 _MAX_SCOPE = 200
 _MAX_TOKEN = 400
-_SAFE = re.compile(r"(?:https?://[^\s/?#]|mailto:[^\s])", re.IGNORECASE)
+_SAFE = re.compile(r"(?:https://[^\s/?#]|mailto:[^\s])", re.IGNORECASE)
+_WEB = re.compile(r"https?://[^\s/?#]", re.IGNORECASE)
 
 
 def safe_link(url: str) -> bool:
-    """Tell whether a link leads to a web page or a mailbox, or to a place in the mail itself (`#top`)."""
+    """Tell whether a link leads to an encrypted page or a mailbox, or to a place in the mail itself (`#top`)."""
     return url.startswith("#") or (_SAFE.match(url) is not None and url.isprintable())
 
 
@@ -69,6 +71,19 @@ class Signer:
         if not genuine:
             return None
         return int.from_bytes(body[5:_HEAD], "big"), body[_HEAD:].decode("utf-8", "replace")
+
+
+def with_query(url: str, query: str) -> str:
+    """Return a web link with the parameters of ``query`` (`utm_source=x&utm_medium=y`) that it does not have yet."""
+    if not _WEB.match(url):
+        return url
+    page, mark, place = url.partition("#")
+    own = {name for name, _ in parse_qsl(page.partition("?")[2], keep_blank_values=True)}
+    more = "&".join(pair for pair in query.split("&") if pair.partition("=")[0] not in own)
+    if not more:
+        return url
+    between = "" if page.endswith(("?", "&")) else "&" if "?" in page else "?"
+    return f"{page}{between}{more}{mark}{place}"
 
 
 def unsubscribe_url(base_url: str, token: str) -> str:

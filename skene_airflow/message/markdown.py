@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from markdown_it import MarkdownIt
 
-from skene_airflow.message.tags import Piece, literal, split
+from skene_airflow.message.tags import Piece, literal
 
 
 @lru_cache(maxsize=1)
@@ -15,10 +15,9 @@ def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
 
-def to_html(source: str) -> str:
-    """Return the HTML of a Markdown source with Jinja in it."""
-    pieces = split(source)
-    stem = _unused_word(source)
+def to_html(pieces: list[Piece]) -> str:
+    """Return the HTML, as a Jinja source, of Markdown with Jinja in it."""
+    stem = _unused_word("".join(piece.text for piece in pieces))
     marked = _mark(pieces, stem)
     html = literal(_parser().render(marked))
     # A block that stands alone in a paragraph is not text: its paragraph would remain, empty.

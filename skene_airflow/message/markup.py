@@ -8,6 +8,8 @@ from html import unescape
 from typing import Literal
 
 from skene_airflow.message.codes import Code
+from skene_airflow.message.filters import GUARD_LINK, GUARD_STYLE
+from skene_airflow.message.limits import NESTING_CAP
 from skene_airflow.message.links import safe_link
 from skene_airflow.message.tags import Piece
 
@@ -17,6 +19,25 @@ _NAME = re.compile(r"[^\s/>]*")
 _END = re.compile(r"([^\s/>]*)[^>]*>?")
 _ATTRIBUTE = re.compile(r"[\s/]+|(?P<close>>)|(?P<name>[^\s=>/\"']+)(?P<eq>\s*=\s*)?|(?P<junk>.)", re.DOTALL)
 _UNQUOTED = re.compile(r"[^\s>\"']*")
+VOID = frozenset({"br", "img", "hr", "input", "meta", "link", "area", "col", "wbr", "source", "base", "embed", "track"})
+"""Elements that hold nothing and are never closed."""
+_CLOSED_BY_ITSELF = VOID | {
+    "p",
+    "li",
+    "dt",
+    "dd",
+    "tr",
+    "td",
+    "th",
+    "thead",
+    "tbody",
+    "tfoot",
+    "option",
+    "html",
+    "body",
+    "head",
+}
+_HTTP = re.compile(r"^http://", re.IGNORECASE)
 _RAW = frozenset({"script", "style", "xmp", "iframe", "noembed", "noframes", "plaintext"})
 BRANCH = "{%"
 """The name under which a block between attributes is kept."""
@@ -25,21 +46,31 @@ LINKS = frozenset({"href", "src", "action", "formaction", "background", "poster"
 
 @dataclass(slots=True)
 class Attribute:
-    """One attribute: literal text and pieces of Jinja, in order."""
+    """One attribute: literal text and pieces of Jinja, in order.
+
+    Its value stands in the source from ``begin`` to ``end`` (-1: it has none), within ``quote``.
+    """
 
     name: str
     offset: int
     parts: list[str | Piece] = field(default_factory=list)
+    begin: int = -1
+    end: int = -1
+    quote: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a reader of the page meets: text, a print or block of Jinja, the start or end of an element."""
+    """What a reader of the page meets: text, a print or block of Jinja, the start or end of an element.
+
+    ``offset`` is where attributes can be added to a start.
+    """
 
     kind: Literal["text", "piece", "start", "end"]
     text: str = ""
     piece: Piece | None = None
     attributes: tuple[Attribute, ...] = ()
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +84,16 @@ class Trouble:
 
 
 class Scanner:
-    """Reads pieces into events; finds troubles, and the prints that begin a link and need guarding."""
+    """Reads pieces into events; finds troubles, and the prints in links and styles that need guarding."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.troubles: list[Trouble] = []
-        self.guarded: set[int] = set()
+        self.guarded: dict[int, str] = {}
         self._mode = "text"
         self._element = ""
+        self._named = 0
+        self._nested = 0
         self._quote = ""
         self._attributes: list[Attribute] = []
         self._branches: list[tuple[str, str, str]] = []
@@ -93,7 +126,9 @@ class Scanner:
         elif self._mode == "value":
             attribute = self._attributes[-1]
             attribute.parts.append(piece)
-            if attribute.name.startswith("on") or attribute.name == "srcdoc":
+            if attribute.name == "style":
+                self.guarded[piece.offset] = GUARD_STYLE
+            if attribute.name.startswith("on") or attribute.name == "srcdoc" or self._element == "meta":
                 text = f"a value inside {attribute.name}=… could run as a script"
                 self._trouble(piece.offset, Code.UNSAFE_PLACE, text, "mail has no scripts; take it out")
         elif self._mode == "tag":
@@ -156,11 +191,14 @@ class Scanner:
             return len(text)
         if opened == "</":
             ended = _END.match(text, found.end())
-            self._emit(Event("end", ended.group(1).lower() if ended else ""))
+            name = ended.group(1).lower() if ended else ""
+            self._nest(name, -1, base + found.start())
+            self._emit(Event("end", name))
             return ended.end() if ended else len(text)
-        name = _NAME.match(text, found.end())
-        self._mode, self._element, self._attributes = "tag", name.group().lower() if name else "", []
-        return name.end() if name else len(text)
+        opening = _NAME.match(text, found.end())
+        self._mode, self._element, self._attributes = "tag", opening.group().lower() if opening else "", []
+        self._named = base + (opening.end() if opening else len(text))
+        return opening.end() if opening else len(text)
 
     def _tag(self, text: str, position: int, base: int) -> int:
         found = _ATTRIBUTE.match(text, position)
@@ -172,6 +210,7 @@ class Scanner:
             attribute = Attribute(found.group("name").lower(), base + found.start())
             self._attributes.append(attribute)
             if found.group("eq"):
+                attribute.begin = base + found.end()
                 return self._begin_value(text, found.end(), attribute)
         return found.end()
 
@@ -179,13 +218,15 @@ class Scanner:
         quote = text[position : position + 1]
         if quote in ("'", '"') and quote:
             self._mode, self._quote = "value", quote
+            attribute.quote, attribute.begin = quote, attribute.begin + 1
             return position + 1
         value = _UNQUOTED.match(text, position)
         attribute.parts.append(unescape(value.group() if value else ""))
+        attribute.end = attribute.begin + (value.end() - position if value else 0)
         self._check_link(attribute)
         return value.end() if value else position
 
-    def _value(self, text: str, position: int, _base: int) -> int:
+    def _value(self, text: str, position: int, base: int) -> int:
         end = text.find(self._quote, position)
         attribute = self._attributes[-1]
         stop = len(text) if end < 0 else end
@@ -194,6 +235,7 @@ class Scanner:
         if end < 0:
             return stop
         self._mode, self._quote = "tag", ""
+        attribute.end = base + stop
         self._check_link(attribute)
         return stop + 1
 
@@ -211,8 +253,17 @@ class Scanner:
         self._mode = "text"
         return end + 3
 
+    def _nest(self, element: str, change: int, offset: int) -> None:
+        if element in _CLOSED_BY_ITSELF:
+            return
+        self._nested = max(0, self._nested + change)
+        if self._nested == NESTING_CAP and change > 0:
+            text = f"more than {NESTING_CAP} elements inside each other"
+            self._trouble(offset, Code.BROKEN_HTML, text, "close what was opened")
+
     def _start(self) -> None:
-        self._emit(Event("start", self._element, attributes=tuple(self._attributes)))
+        self._nest(self._element, 1, self._named)
+        self._emit(Event("start", self._element, attributes=tuple(self._attributes), offset=self._named))
         self._mode = "raw" if self._element in _RAW else "text"
 
     def _check_link(self, attribute: Attribute) -> None:
@@ -228,16 +279,24 @@ class Scanner:
             elif start.here:
                 start.here = False
                 if isinstance(part, Piece):
-                    self.guarded.add(part.offset)
+                    # Our own link, which leads wherever base_url leads.
+                    if part.text.strip() != "unsubscribe_url":
+                        self.guarded[part.offset] = GUARD_LINK
                 elif not safe_link(part.strip()):
                     self._bad_link(attribute, part)
 
     def _bad_link(self, attribute: Attribute, part: str) -> None:
-        if not part.strip():
-            text = f"an empty {attribute.name}"
-        else:
-            text = f"{attribute.name} begins with '{part.strip()[:40]}'"
-        self._trouble(attribute.offset, Code.BAD_LINK, text, "links in mail begin with https://, http:// or mailto:")
+        begins = part.strip()
+        shown = " ".join(begins[:40].split())
+        text = f"{attribute.name} begins with '{shown}'" if begins else f"an empty {attribute.name}"
+        hint = "links in mail begin with https:// or mailto:"
+        if begins.lower() in ("https://", "http://", "mailto:"):
+            text, hint = (
+                f"'{shown}' ends where a value begins",
+                "write host or address out, or put all of it in the value",
+            )
+        code = Code.HTTP_LINK if safe_link(_HTTP.sub("https://", begins)) else Code.BAD_LINK
+        self._trouble(attribute.offset, code, text, hint)
 
 
 class _Start:

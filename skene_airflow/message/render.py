@@ -12,8 +12,9 @@ from skene_airflow.errors import MissingVariable, SettingsError
 from skene_airflow.message import textpart
 from skene_airflow.message.address import SUBJECT_CAP, InvalidAddress, clean_line, one_address, one_mailbox
 from skene_airflow.message.environment import Program, sandbox
-from skene_airflow.message.filters import PERSON
-from skene_airflow.message.limits import CannotRender
+from skene_airflow.message.filters import BUDGET, PERSON
+from skene_airflow.message.languages import DEFAULT
+from skene_airflow.message.limits import Budget, CannotRender
 from skene_airflow.message.links import Signer, unsubscribe_url
 from skene_airflow.message.personal import Personal
 from skene_airflow.message.printing import Columns, Missing, Person, locale_of, prepare, zone_of
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from skene_airflow.message.blueprint import Blueprint
+    from skene_airflow.message.blueprint import Blueprint, Words
 
 __all__ = ["CannotRender", "InvalidAddress", "MissingVariable", "Renderer", "Row", "Site"]
 
@@ -59,6 +60,26 @@ class Row:
     as_of: datetime | None = None
 
 
+class _Programs:
+    """What one language says, compiled."""
+
+    __slots__ = ("_gaps", "_text", "html", "subject")
+
+    def __init__(self, words: Words, fixed: Mapping[str, Any]) -> None:
+        self.subject = Program(words.subject, escape=False, fixed=fixed)
+        self.html = Program(words.html, escape=True, fixed=fixed)
+        self._text = Program(words.text, escape=False, fixed=fixed) if words.text else None
+        # Branches not taken leave gaps behind; a text without branches was tidied when it was made.
+        self._gaps = "{%" in words.text
+
+    def plain(self, values: dict[str, Any], html: str) -> str:
+        """Return the text part of one mail."""
+        if self._text is None:
+            return textpart.text_of(html)
+        text = self._text.run(values)
+        return textpart.tidy(text) if self._gaps else text.rstrip() + "\n"
+
+
 class Renderer:
     """Fills one blueprint. Raises SettingsError when made if the site's addresses cannot stand in a mail."""
 
@@ -68,11 +89,8 @@ class Renderer:
         _check_base_url(site.base_url)
         self._reply_to = one_mailbox(blueprint.reply_to) if blueprint.reply_to else None
         fixed = {"_postal_address": site.postal_address, "_links": bool(site.base_url and site.signer)}
-        self._subject = Program(blueprint.subject, escape=False, fixed=fixed)
-        self._html = Program(blueprint.html, escape=True, fixed=fixed)
-        self._text = Program(blueprint.text, escape=False, fixed=fixed) if blueprint.text else None
-        # Branches not taken leave gaps behind; a text without branches was tidied when it was made.
-        self._gaps = "{%" in blueprint.text
+        self._languages = {tag: _Programs(words, fixed) for tag, words in blueprint.languages.items()}
+        self._languages[DEFAULT] = _Programs(blueprint.words, fixed)
         self._personal = Personal(blueprint.personalization, _names(blueprint))
         self._fixed = {
             "loop": Columns({"id": blueprint.loop_id, "topic": blueprint.topic}, "loop"),
@@ -88,11 +106,12 @@ class Renderer:
         to = one_address(row.address)
         url = self._unsubscribe_url(row)
         values = self._values(row, url or NO_SITE)
-        subject = clean_line(self._subject.run(values), SUBJECT_CAP)
+        programs = self._languages[self._blueprint.language_for(row.locale)]
+        subject = clean_line(programs.subject.run(values), SUBJECT_CAP)
         if not subject:
             msg = "the subject is empty"
             raise CannotRender(msg)
-        html = self._html.run(values)
+        html = programs.html.run(values)
         return Message(
             delivery_id=row.delivery_id,
             message_key=message_key(row),
@@ -100,17 +119,11 @@ class Renderer:
             sender=self._sender,
             subject=subject,
             html=html,
-            text=self._plain(values, html),
+            text=programs.plain(values, html),
             reply_to=self._reply_to,
             headers=_headers(url),
             tags=_tags(row),
         )
-
-    def _plain(self, values: dict[str, Any], html: str) -> str:
-        if self._text is None:
-            return textpart.text_of(html)
-        text = self._text.run(values)
-        return textpart.tidy(text) if self._gaps else text.rstrip() + "\n"
 
     def _unsubscribe_url(self, row: Row) -> str:
         if not (self._site.base_url and self._site.signer and self._blueprint.class_ == "marketing"):
@@ -123,7 +136,11 @@ class Renderer:
         user = Columns(
             {name: prepare(found.get(name), f"user.{name}", zone) for name in self._blueprint.columns}, "user"
         )
-        values: dict[str, Any] = {"user": user, PERSON: Person(zone, locale_of(row.locale), row.as_of)}
+        values: dict[str, Any] = {
+            "user": user,
+            PERSON: Person(zone, locale_of(row.locale), row.as_of),
+            BUDGET: Budget(),
+        }
         values |= self._personal.fill(values)
         values |= self._fixed
         values["segment"] = row.segment
@@ -154,7 +171,8 @@ def _check_base_url(url: str) -> None:
 
 def _names(blueprint: Blueprint) -> frozenset[str]:
     parse = sandbox(escape=False).parse
-    sources = (blueprint.subject, blueprint.html, blueprint.text)
+    every = (blueprint.words, *blueprint.languages.values())
+    sources = (source for words in every for source in (words.subject, words.html, words.text))
     return frozenset().union(*(find_undeclared_variables(parse(source)) for source in sources))
 
 

@@ -6,21 +6,25 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from jinja2 import nodes
+from jinja2 import TemplateSyntaxError, nodes
 
 from skene_airflow.message.codes import Code
-from skene_airflow.message.environment import LOOP_WORDS
+from skene_airflow.message.environment import LOOP_WORDS, sandbox
 from skene_airflow.message.filters import FILTERS, TESTS
-from skene_airflow.message.limits import DEPTH_CAP
+from skene_airflow.message.limits import DEPTH_CAP, INCLUDES_CAP
+from skene_airflow.message.sources import SPELLING, CannotIncludeError
 from skene_airflow.message.wording import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from skene_airflow.message.sources import Library, Source
+
 NAMESPACES: Mapping[str, frozenset[str]] = {"loop": frozenset({"id", "topic"}), "step": frozenset({"id"})}
 """The namespaces beside `user`, and what each of them knows."""
 BUILT_IN = frozenset({"user", "loop", "step", "segment", "variant", "unsubscribe_url"})
 """The names in scope beside the keys of `personalization`."""
+_BODIES = frozenset({"content", "contents", "main", "children", "slot", "html"})
 _RESCUING = frozenset({"default", "d"})
 _PLAIN_NODES = (
     nodes.And, nodes.Or, nodes.Not, nodes.Neg, nodes.Pos, nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv,
@@ -32,13 +36,17 @@ _JOINED = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong: the line counts from 1 within the source, ``word`` is what to point at."""
+    """One thing wrong: the line counts from 1 within the source, ``word`` is what to point at.
+
+    ``source`` is the file that it stands in, if the reader was given files.
+    """
 
     line: int
     word: str
     code: Code
     message: str
     suggestion: str = ""
+    source: Source | None = None
 
 
 @dataclass(slots=True)
@@ -62,12 +70,27 @@ class _Spot:
 
 
 class Reader:
-    """Walks one parsed source. ``keys`` maps each personalization key to the columns its value certainly needs."""
+    """Walks one parsed source. ``keys`` maps each personalization key to the columns its value certainly needs.
 
-    def __init__(self, keys: Mapping[str, frozenset[str]], built_in: frozenset[str] = BUILT_IN) -> None:
+    ``files`` is where it may include from, and the file that is read. ``slots`` are names that may only be printed,
+    alone: a layout's places.
+    """
+
+    def __init__(
+        self,
+        keys: Mapping[str, frozenset[str]],
+        built_in: frozenset[str] = BUILT_IN,
+        files: tuple[Library, Source] | None = None,
+        slots: frozenset[str] = frozenset(),
+    ) -> None:
         self.keys = keys
         self.scope = frozenset(keys) | built_in
+        self.slots = slots
         self.uses = Uses()
+        self._library: Library | None = files[0] if files else None
+        self._source: Source | None = files[1] if files else None
+        self._within: list[str] = []
+        self._included = 0
 
     def read(self, tree: nodes.Template) -> Uses:
         """Return what the source uses and every problem in it."""
@@ -85,17 +108,50 @@ class Reader:
             elif isinstance(node, nodes.Assign):
                 self._value(node.node, spot)
                 spot = _Spot(spot.local | self._targets(node.target), spot.depth, spot.certain)
+            elif isinstance(node, nodes.Include):
+                self._include(node, spot)
             else:
                 self._refuse(node)
         return spot
 
     def _output(self, node: nodes.Output, spot: _Spot) -> None:
         for child in node.nodes:
+            if isinstance(child, nodes.Name) and child.name in self.slots:
+                continue
             self._value(child, spot)
             if spot.certain:
                 self.uses.required |= self._needs(child, spot.local)
                 if isinstance(child, nodes.Name) and child.name not in spot.local:
                     self.uses.printed.add(child.name)
+
+    def _include(self, node: nodes.Include, spot: _Spot) -> None:
+        if self._library is None or self._source is None:
+            self._problem(node, "include", Code.REFUSED, "`include` has no place here", "write the text itself")
+            return
+        name = node.template.value if isinstance(node.template, nodes.Const) else None
+        try:
+            if not isinstance(name, str) or node.ignore_missing or not node.with_context:
+                raise CannotIncludeError("an include of this form is not part of templates", SPELLING)
+            self._included += 1
+            if name in self._within:
+                raise CannotIncludeError(f"'{name}' includes itself", "take one of the two out")
+            if self._included >= INCLUDES_CAP:
+                raise CannotIncludeError(f"more than {INCLUDES_CAP} files in one template", "include less")
+            self._go_into(name, self._library.included(name, self._source), spot)
+        except CannotIncludeError as error:
+            self._problem(node, "include", Code.BAD_INCLUDE, error.message, error.hint)
+
+    def _go_into(self, name: str, source: Source, spot: _Spot) -> None:
+        outer, self._source = self._source, source
+        self._within.append(name)
+        try:
+            self._statements(sandbox(escape=False).parse(source.part.source).body, spot)
+        except TemplateSyntaxError as error:
+            line, word, message = error.lineno, "{", (error.message or "this is not Jinja").rstrip(".")
+            self.uses.problems.append(Problem(line, word, Code.SYNTAX, message, "mend the Jinja", source))
+        finally:
+            self._within.pop()
+            self._source = outer
 
     def _if(self, node: nodes.If, spot: _Spot) -> None:
         self._value(node.test, spot)
@@ -241,7 +297,11 @@ class Reader:
                 return frozenset()
 
     def _instead(self, name: str) -> str:
-        near = get_close_matches(name, sorted(self.scope), 1)
+        if name in self.slots:
+            return f"print it alone: `{{{{ {name} }}}}`"
+        if self.slots and name in _BODIES:
+            return "write `{{ body }}`"
+        near = get_close_matches(name, sorted(self.scope | self.slots), 1)
         if near:
             return f"did you mean '{near[0]}'?"
         if "user" in self.scope and name.isidentifier():
@@ -253,7 +313,7 @@ class Reader:
         self._problem(node, word, Code.REFUSED, text, instead)
 
     def _problem(self, node: nodes.Node, word: str, code: Code, message: str, suggestion: str = "") -> None:
-        self.uses.problems.append(Problem(node.lineno or 1, word, code, message, suggestion))
+        self.uses.problems.append(Problem(node.lineno or 1, word, code, message, suggestion, self._source))
 
 
 def _describe(node: nodes.Node) -> tuple[str, str, str]:
@@ -264,7 +324,8 @@ def _describe(node: nodes.Node) -> tuple[str, str, str]:
     kind = type(node).__name__.lower()
     words = {"pow": "**", "extends": "extends", "fromimport": "from", "filterblock": "filter", "assignblock": "set"}
     word = words.get(kind, kind)
-    later = {"include", "extends", "block", "import", "fromimport", "macro", "callblock"}
-    if kind in later:
-        return word, f"`{word}` is not supported yet", "write the text into this template"
+    if kind in {"extends", "block"}:
+        return word, f"`{word}` is not part of templates", "the layout goes around by itself: templates/_layout.html"
+    if kind in {"import", "fromimport", "macro", "callblock"}:
+        return word, f"`{word}` is not part of templates", "use `set` and `{% include %}`"
     return word, f"`{word}` is not part of templates", "use values, filters, `if`, `for` and `set`"

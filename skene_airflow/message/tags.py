@@ -17,10 +17,11 @@ _BRACES = re.compile(r"\{(?=[{%#])|\{\Z")
 class Piece:
     """A stretch of a template. ``text`` is literal text, or what stands inside the tag.
 
-    ``offset`` is where ``text`` begins in the source. Whitespace control (`-`) is applied already.
+    ``offset`` is where ``text`` begins in the source. Whitespace control (`-`) is applied already. A piece of kind
+    `html` is an included page that Markdown must not read: its ``text`` is a whole Jinja source.
     """
 
-    kind: Literal["data", "print", "block"]
+    kind: Literal["data", "print", "block", "html"]
     text: str
     offset: int
 
@@ -29,6 +30,8 @@ class Piece:
         """Jinja source that means this piece again."""
         if self.kind == "data":
             return literal(self.text)
+        if self.kind == "html":
+            return self.text
         return f"{{{{ {self.text.strip()} }}}}" if self.kind == "print" else f"{{% {self.text.strip()} %}}"
 
     @property

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from jinja2 import TemplateSyntaxError
 
 from skene_airflow.message.environment import sandbox
-from skene_airflow.message.filters import GUARD_LINK
-from skene_airflow.message.markup import BRANCH, Attribute, Event, Scanner
+from skene_airflow.message.markup import BRANCH, VOID, Attribute, Event, Scanner
 from skene_airflow.message.tags import Piece, literal, split
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _PARAGRAPHS = frozenset(
     {"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "table", "blockquote", "pre", "section", "article", "header",
@@ -18,7 +21,6 @@ _PARAGRAPHS = frozenset(
 _LINES = frozenset({"div", "tr", "li", "dt", "dd", "address", "center", "figcaption", "tbody", "thead", "caption"})
 _CELLS = frozenset({"td", "th"})
 _SILENT = frozenset({"head", "title", "script", "style", "template", "textarea", "select", "svg", "noscript", "object"})
-_VOID = frozenset({"br", "img", "hr", "input", "meta", "link", "area", "col", "wbr", "source"})
 _SPACES = re.compile(r"[ \t\r\n\f\v]+")
 _HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 _TRAILING = re.compile(r"[ \t]+(?=\n|\Z)")
@@ -49,7 +51,7 @@ def text_source(html: str) -> str:
 def text_of(html: str) -> str:
     """Return the text part of finished HTML."""
     scanner = Scanner().scan([Piece("data", html, 0)] if html else [])
-    writer = _Writer(set())
+    writer = _Writer({})
     writer.plain = True
     return tidy(writer.write(scanner.events))
 
@@ -67,7 +69,7 @@ def tidy(text: str) -> str:
 
 
 class _Writer:
-    def __init__(self, guarded: set[int]) -> None:
+    def __init__(self, guarded: Mapping[int, str]) -> None:
         self.plain = False
         self.sets = 0
         self._guarded = guarded
@@ -155,7 +157,7 @@ class _Writer:
         if name in ("a", "img") and any(item.name == BRANCH for item in event.attributes):
             raise NotDerivable
         style = next((item for item in event.attributes if item.name in ("style", "hidden")), None)
-        if name in _SILENT or (style and name not in _VOID and _is_hidden(style)):
+        if name in _SILENT or (style and name not in VOID and _is_hidden(style)):
             self._silent.append(name)
         elif name == "br":
             self._flush()
@@ -209,7 +211,7 @@ class _Writer:
     def _end(self, name: str) -> None:
         if name == "a" and self._links:
             self._link()
-        elif name not in _VOID:
+        elif name not in VOID:
             self._at_mark = self._at_mark and name != "li"
             self._layout(name, -1)
 
@@ -236,12 +238,12 @@ class _Writer:
         )
 
 
-def guard(piece: Piece, guarded: set[int]) -> str:
-    """Return a piece's source, with the link check around it if its place needs one."""
-    if piece.kind == "print" and piece.offset in guarded:
-        inside = piece.text.strip()
-        return piece.source if inside.endswith(GUARD_LINK) else f"{{{{ ({inside}) | {GUARD_LINK} }}}}"
-    return piece.source
+def guard(piece: Piece, guarded: Mapping[int, str]) -> str:
+    """Return a piece's source, with the check around it that its place needs."""
+    name = guarded.get(piece.offset) if piece.kind == "print" else None
+    if name is None or piece.text.strip().endswith(name):
+        return piece.source
+    return f"{{{{ ({piece.text.strip()}) | {name} }}}}"
 
 
 def _is_hidden(attribute: Attribute) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from skene_airflow.message.markdown import to_html
+from skene_airflow.message.tags import split
 from tests.unit.message.conftest import Desk
 
 
@@ -29,7 +30,7 @@ from tests.unit.message.conftest import Desk
     ],
 )
 def test_to_html(source: str, html: str | None) -> None:
-    made = to_html(source)
+    made = to_html(split(source))
     assert made == html if html is not None else "<td>{{ x }}</td>" in made
 
 
@@ -37,8 +38,8 @@ def test_a_markdown_mail(desk: Desk) -> None:
     source = "# Hi {{ user.name }}\n\n{% for x in user.list %}\n- {{ x }}\n{% endfor %}\n\n[See]({{ user.url }})\n"
     user = {"name": "<b>", "list": ["a", "b"], "url": "https://x.example"}
     message = desk.render(source, user, name="mail.md")
-    assert "<h1>Hi &lt;b&gt;</h1>" in message.html
-    assert '<a href="https://x.example">See</a>' in message.html
+    assert ">Hi &lt;b&gt;</h1>" in message.html
+    assert '<a style="color: #1d4ed8;" href="https://x.example">See</a>' in message.html
     assert message.text.startswith("Hi <b>\n\n- a\n\n- b\n\nSee <https://x.example>\n")
 
 

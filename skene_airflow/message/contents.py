@@ -1,0 +1,85 @@
+"""What a step may say: one content for each segment and variant, with the action that it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skene_airflow.loop.schema import EmailAction, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from skene_airflow.loop.actions import ActionPart, Variant
+    from skene_airflow.loop.schema import Loop
+
+ALL = "all"
+"""The segment of a step that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One mail of a step: the merged action, and the paths in the loop where it and its parts are written."""
+
+    action: EmailAction
+    where: str
+    segment: str = ALL
+    variant: str | None = None
+    over: Variant | None = None
+    part: ActionPart | None = None
+    part_where: str = ""
+
+    @property
+    def template(self) -> str:
+        """The template's name: the variant's own, else the action's."""
+        return (self.over.template if self.over else None) or self.action.template
+
+    def path(self, key: str) -> str:
+        """The path of a key of the action, in the part that wrote it; of the variant for what a variant says."""
+        if self.over is not None and key in self.over.model_fields_set and self.variant:
+            return f"{self._of('variants')}.variants.{self.variant}.{key}"
+        return f"{self._of(key.partition('.')[0])}.{key}"
+
+    def _of(self, key: str) -> str:
+        name = "from_" if key == "from" else key
+        return self.part_where if self.part is not None and name in self.part.model_fields_set else self.where
+
+
+def contents(loop: Loop, step: Step) -> tuple[Content, ...]:
+    """Every content of an email step, in the order of its segments and variants; none for other steps."""
+    if not isinstance(step.action, EmailAction):
+        return ()
+    return tuple(_all(step, step.action, f"steps[{loop.steps.index(step)}]"))
+
+
+def _all(step: Step, action: EmailAction, here: str) -> Iterator[Content]:
+    where = f"{here}.action"
+    if step.segments is None:
+        yield from _variants(Content(action, where))
+    elif not isinstance(step.segments, tuple):
+        for name in step.segments.bands:
+            yield from _variants(Content(action, where, name))
+    else:
+        for number, segment in enumerate(step.segments):
+            part = segment.action
+            merged = action if part is None else _merged(action, part)
+            path = f"{here}.segments[{number}].action"
+            yield from _variants(Content(merged, where, segment.name, part=part, part_where=path))
+
+
+def _variants(content: Content) -> Iterator[Content]:
+    if not content.action.variants:
+        yield content
+    for name, over in (content.action.variants or {}).items():
+        yield Content(content.action, content.where, content.segment, name, over, content.part, content.part_where)
+
+
+def _merged(action: EmailAction, part: ActionPart) -> EmailAction:
+    """The step's action with a segment's keys in place of its own; a template of its own has none of the variants."""
+    written = {name: getattr(part, name) for name in part.model_fields_set if name in EmailAction.model_fields}
+    changes = {name: value for name, value in written.items() if value is not None}
+    if part.personalization is not None:
+        changes["personalization"] = {**action.personalization, **part.personalization}
+    if part.template is not None:
+        changes["variants"] = part.variants
+    return action.model_copy(update=changes)
