@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,11 +53,22 @@ class AccountError(SkeneError):
 
 
 class SendInterrupted(SkeneError):
-    """Some batches could not be settled in this try; the next try goes on from there."""
+    """Some batches could not be settled in this try; the next try goes on from there.
+
+    ``retry_after`` is how long (seconds) the provider wants to be left alone; None: it did not say.
+    """
+
+    def __init__(self, message: str | None = None, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 class RunDoesNotAddUp(SkeneError):
     """The run's counts do not add up, or mail of it is still open; see the log of `report`."""
+
+
+FINAL = (AccountError, ConfError, LoopError, SettingsError)
+"""Errors that only a person can mend: another try would end the same way."""
 
 
 class MissingVariable(SkeneError):
@@ -64,3 +77,13 @@ class MissingVariable(SkeneError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"'{name}' is missing")
+
+
+def unexpected(error: Exception) -> str:
+    """One line about an error that nobody foresaw: its kind and its place, and none of its own words."""
+    places = [frame for frame in traceback.extract_tb(error.__traceback__) if "skene_airflow" in frame.filename]
+    where = f" at {Path(places[-1].filename).name}:{places[-1].lineno} in {places[-1].name}" if places else ""
+    return (
+        f"Unexpected {type(error).__name__}{where}. Its own words are not shown, since they may hold a person's data;"
+        " this is a bug of skene-airflow: report this line."
+    )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skene_airflow.errors import LoopError
 from skene_airflow.loop import codes
 from skene_airflow.loop.schema import EmailAction
+from skene_airflow.operators.retry import LoopRetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,6 +67,12 @@ def retries(recovery: Recovery) -> dict[str, Any]:
         "retry_delay": recovery.retry_delay,
         "retry_exponential_backoff": 2.0 if recovery.backoff == "exponential" else 0,
         "max_retry_delay": recovery.max_retry_delay,
+        "retry_policy": LoopRetryPolicy(
+            recovery.retries,
+            recovery.retry_delay.total_seconds(),
+            recovery.max_retry_delay.total_seconds(),
+            recovery.backoff == "exponential",
+        ),
     }
 
 

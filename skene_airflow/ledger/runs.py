@@ -177,3 +177,10 @@ def statuses(ledger: Ledger, run: Run) -> dict[str, int]:
 def _statuses(ledger: Ledger, cur: Cursor, run: Run) -> dict[str, int]:
     cur.execute(ledger.sql("runs", "statuses"), {"run_no": run.run_no})
     return {str(k): int(v) for k, v in one(cur)["statuses"].items()}
+
+
+def open_causes(ledger: Ledger, run: Run) -> dict[str, int]:
+    """How many people of the run still wait, or are uncertain, after which answer of the provider."""
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("runs", "open_causes"), {"run_no": run.run_no})
+        return {str(row["error_class"]): int(row["people"]) for row in cur.fetchall()}

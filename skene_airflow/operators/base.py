@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from skene_airflow.errors import AccountError, ConfError, LoopError, SettingsError
+from skene_airflow.errors import FINAL, SkeneError, unexpected
 from skene_airflow.hooks.connections import open_channel
 from skene_airflow.hooks.settings import DEFAULT_LEDGER, airflow_settings, default_timezone
 
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from skene_airflow.stages.job import Job, RunFacts
 
 Result = TypeVar("Result")
-
-FINAL = (AccountError, ConfError, LoopError, SettingsError)
-"""Errors that only a person can mend: another try of the task would end the same way."""
 
 
 class LoopOperator(BaseOperator):
@@ -100,9 +97,13 @@ def plain_errors(execute: Callable[[Any, Context], Result]) -> Callable[[Any, Co
             return execute(self, context)
         except FINAL as error:
             raise AirflowFailException(str(error)) from None
+        except (SkeneError, AirflowException):
+            raise
         except psycopg.Error as error:
             words = database_words(error)
-        # Raised out here, so that the driver's error is not even its context: message and DETAIL quote rows.
+        except Exception as error:  # noqa: BLE001 - a mistake of ours: its words may quote a person's data
+            words = unexpected(error)
+        # Raised out here, so that the first error is not even its context: a driver's message and DETAIL quote rows.
         raise AirflowException(words)
 
     return wrapper

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from skene_airflow.nouns import Mode
 from skene_airflow.operators.base import LoopOperator, plain_errors
+from skene_airflow.operators.metrics import tell_decided
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,5 +27,6 @@ class SegmentOperator(LoopOperator):
             shadow = job.recorded().mode is Mode.SHADOW
             with nullcontext() if shadow else self.channel() as channel:
                 segmented = segment(job, channel)
+            tell_decided(job, segmented)
         context["ti"].xcom_push(key="counts", value=segmented.counts())
         return list(segmented.shards)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from skene_airflow.operators.base import LoopOperator, plain_errors
+from skene_airflow.operators.metrics import tell_sent
+from skene_airflow.operators.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -21,10 +22,12 @@ class SendOperator(LoopOperator):
     @plain_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Send what is open in this shard."""
-        from skene_airflow.stages.send import send
+        from skene_airflow.stages.send import Sender
 
-        supervisor = os.getppid()
+        supervisor = Supervisor()
         with self.job(context) as job, self.channel() as channel:
-            # A killed supervisor leaves this process behind, while Airflow starts another copy of the task.
-            alive = self.loop.while_it_loads(lambda: os.getppid() == supervisor)
-            return dict(send(job, self.shard, channel, alive).counts())
+            sender = Sender(job, self.shard, channel, self.loop.while_it_loads(supervisor.alive))
+            try:
+                return dict(sender.run().counts())
+            finally:
+                tell_sent(job, sender.done)

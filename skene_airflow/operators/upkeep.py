@@ -9,6 +9,8 @@ from airflow.sdk.exceptions import AirflowException
 
 from skene_airflow.hooks.connections import open_channel
 from skene_airflow.operators.base import jobs, plain_errors
+from skene_airflow.operators.metrics import tell_sent
+from skene_airflow.operators.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +48,7 @@ class UpkeepOperator(BaseOperator):
                 by_step[job.loop.id, job.step.id].must_load()  # the loops before it may have taken long
                 return open_channel(job.loop.email_connection(job.step))
 
-            kept = upkeep(ledger, settings, made, channel)
+            kept = upkeep(ledger, settings, made, channel, Supervisor().alive, tell_sent)
         if kept.failed:
             raise AirflowException("; ".join(f"{name}: {words}" for name, words in sorted(kept.failed.items())))
         return dict(kept.counts())

@@ -6,7 +6,7 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from skene_airflow.errors import RunDoesNotAddUp
+from skene_airflow.errors import QueryError, RunDoesNotAddUp
 from skene_airflow.ledger import runs
 from skene_airflow.nouns import Mode, Status, Verdict
 from skene_airflow.stages.mark import mark
@@ -43,24 +43,40 @@ class RunReport:
 
 
 def report(job: Job, failed_tasks: Sequence[str] = ()) -> RunReport:
-    """Close the run. Raises RunDoesNotAddUp if a task failed, a count is off, or mail of the run is still open."""
+    """Close the run.
+
+    Raises RunDoesNotAddUp if a task failed, a count is off, or mail of the run is still open; QueryError if nothing
+    but `on_sent` went wrong.
+    """
     run = runs.find(job.ledger, job.loop.id, job.step.id, job.run.run_id)
     if run is None or not run.staged or not run.decided:
         names = ", ".join(failed_tasks) or "evaluate, segment"
         raise RunDoesNotAddUp(f"Nobody was judged in this run, because of: {names}. Nothing was sent.")
     statuses = runs.finish(job.ledger, run)
     _tell(run, statuses)
-    marked = mark(job)
-    if marked.batches:
-        log.info("report: on_sent ran for %s batches, %s people", marked.batches, marked.people)
-    faults = [*_uneven(run, statuses), *_open(statuses)]
+    unmarked = _mark(job)
+    faults = [*_uneven(run, statuses), *_open(job, run, statuses)]
     if failed_tasks:
         faults.append(f"failed: {', '.join(failed_tasks)}")
+    if unmarked is not None:
+        if not faults:
+            raise unmarked
+        faults.append(str(unmarked))
     if faults:
         raise RunDoesNotAddUp(
             f"The run is not done: {'; '.join(faults)}. Clear the failed task; nobody is mailed twice."
         )
     return RunReport(run.mode, run.candidates or 0, run.duplicate_rows or 0, dict(run.verdicts or {}), statuses)
+
+
+def _mark(job: Job) -> QueryError | None:
+    try:
+        marked = mark(job)
+    except QueryError as error:
+        return error
+    if marked.batches:
+        log.info("report: on_sent ran for %s batches, %s people", marked.batches, marked.people)
+    return None
 
 
 def _uneven(run: Run, statuses: Mapping[str, int]) -> list[str]:
@@ -79,8 +95,11 @@ def _uneven(run: Run, statuses: Mapping[str, int]) -> list[str]:
     return faults
 
 
-def _open(statuses: Mapping[str, int]) -> list[str]:
-    return [f"{statuses[status]} {status}" for status in OPEN if statuses.get(status)]
+def _open(job: Job, run: Run, statuses: Mapping[str, int]) -> list[str]:
+    still = [f"{statuses[status]} {status}" for status in OPEN if statuses.get(status)]
+    causes = runs.open_causes(job.ledger, run) if still else {}
+    said = ", ".join(f"{error} {count}" for error, count in causes.items())
+    return [*still, f"the provider's last answer: {said}"] if said else still
 
 
 def _tell(run: Run, statuses: Mapping[str, int]) -> None:

@@ -88,6 +88,17 @@ class Sender:
         if lowered(mode, ceiling) is not mode or mode is Mode.SHADOW:
             log.info("send: [skene] max_mode is %s, so no %s batch is sent", ceiling, mode)
             return self.done
+        try:
+            self._empty(mode)
+        finally:
+            self.done.left_out = self._freezer.left_out
+            self.done.uncertain += self._freezer.uncertain
+            self._tell()
+        self._refuse_given_up()
+        return self.done
+
+    def _empty(self, mode: Mode) -> None:
+        """Send batch after batch until nothing is left for this shard to do or to wait for."""
         progress = self._clock()
         while True:
             self._go_on(progress)
@@ -99,20 +110,20 @@ class Sender:
                 continue
             count, seconds = batches.pending(self._ledger, lane)
             if not count:
-                break
+                return
             progress = since if turn > 0 else progress  # to queue for a turn is no standstill
             self._sleep(min(max(seconds, wait, turn), 5.0) + 0.05)
-        self.done.left_out = self._freezer.left_out
-        self.done.uncertain += self._freezer.uncertain
-        self._close()
-        return self.done
 
     def _go_on(self, progress: float) -> None:
         """Raise SendInterrupted if nobody wants this sender any more, or if it gets nowhere."""
         if not self._alive():
             raise SendInterrupted("The supervisor of this task is gone; whoever comes next goes on from here.")
-        if max(self._clock(), self._resume_at) - progress > PATIENCE:
-            raise SendInterrupted(f"Nothing could be sent for {PATIENCE:.0f} seconds; the next try goes on.")
+        now = self._clock()
+        if max(now, self._resume_at) - progress > PATIENCE:
+            wait = self._resume_at - now
+            raise SendInterrupted(
+                f"Nothing could be sent for {PATIENCE:.0f} seconds; the next try goes on.", wait if wait > 0 else None
+            )
 
     def _lane(self, mode: Mode) -> Lane:
         given_up = tuple(batch for batch, tries in self._tries.items() if tries >= TRIES)
@@ -209,8 +220,8 @@ class Sender:
             self._resume_at = max(self._resume_at, self._clock() + asked)
         self._write(batches.release, held, asked, in_doubt, result.error)
 
-    def _close(self) -> None:
-        errors = ", ".join(f"{name} {count}" for name, count in sorted(self.done.errors.items()))
+    def _tell(self) -> None:
+        errors = self._errors()
         log.info(
             "send: %s sent, %s failed, %s uncertain, %s left out before sending, %s calls%s",
             self.done.sent,
@@ -220,13 +231,13 @@ class Sender:
             self.done.calls,
             f" (errors: {errors})" if errors else "",
         )
+
+    def _errors(self) -> str:
+        return ", ".join(f"{name} {count}" for name, count in sorted(self.done.errors.items()))
+
+    def _refuse_given_up(self) -> None:
         given_up = sum(tries >= TRIES for tries in self._tries.values())
         if given_up:
             raise SendInterrupted(
-                f"{given_up} batches could not be settled in this try ({errors}); the next try goes on."
+                f"{given_up} batches could not be settled in this try ({self._errors()}); the next try goes on."
             )
-
-
-def send(job: Job, shard: int, channel: Channel, alive: Callable[[], bool] = lambda: True) -> Sent:
-    """Send what is open in the run's step and mode, this shard's batches first."""
-    return Sender(job, shard, channel, alive).run()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from skene_airflow.channels import CHANNELS
-from skene_airflow.errors import SkeneError
+from skene_airflow.errors import SkeneError, unexpected
 from skene_airflow.ledger import control
 from skene_airflow.nouns import Mode
 from skene_airflow.stages.mark import mark
-from skene_airflow.stages.send import Sender
+from skene_airflow.stages.send import Sender, Sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -46,21 +47,27 @@ def upkeep(
     settings: Settings,
     jobs: Iterable[Job],
     channel: Callable[[Job], AbstractContextManager[Channel]],
+    alive: Callable[[], bool] = lambda: True,
+    tell: Callable[[Job, Sent], None] = lambda _job, _sent: None,
 ) -> Kept:
     """Send what is left of live loops, mark it, expire what is late, erase what is old.
 
     ``jobs`` has one job for each step of a loop whose file loads. A loop that fails never keeps another waiting;
-    its words are in ``failed``.
+    its words are in ``failed``. ``alive`` is as for Sender; ``tell`` hears what was sent for each job.
     """
     kept = Kept()
     if settings.auto_migrate:
         ledger.migrate()
     for job in jobs:
         try:
-            _one(job, channel, kept)
-        except SkeneError as error:
-            kept.failed[f"{job.loop.id}.{job.step.id}"] = str(error)
-            log.error("upkeep: %s: %s", job.loop.id, error)
+            if _owes(job):
+                with channel(job) as way:
+                    _send(Sender(job, 0, way, alive), kept, partial(tell, job))
+            kept.marked += mark(job).people
+        except Exception as error:  # noqa: BLE001 - whatever one loop's trouble is, the next loop's mail must leave
+            words = str(error) if isinstance(error, SkeneError) else unexpected(error)
+            kept.failed[f"{job.loop.id}.{job.step.id}"] = words
+            log.error("upkeep: %s: %s", job.loop.id, words)
     windows = {name: kind.window for name, kind in CHANNELS.items()}
     tidied = control.tidy(ledger, windows, settings.retention_days)
     kept.expired, kept.erased = tidied["expired"], tidied["erased"]
@@ -69,10 +76,14 @@ def upkeep(
     return kept
 
 
-def _one(job: Job, channel: Callable[[Job], AbstractContextManager[Channel]], kept: Kept) -> None:
-    if job.loop.mode == "live" and control.has_open(job.ledger, job.loop.id, job.step.id):
-        with channel(job) as way:
-            done = Sender(job, 0, way).drain(Mode.LIVE)
-        kept.sent += done.sent
-        kept.uncertain += done.uncertain
-    kept.marked += mark(job).people
+def _owes(job: Job) -> bool:
+    return job.loop.mode == "live" and control.has_open(job.ledger, job.loop.id, job.step.id)
+
+
+def _send(sender: Sender, kept: Kept, tell: Callable[[Sent], None]) -> None:
+    try:
+        sender.drain(Mode.LIVE)
+    finally:
+        kept.sent += sender.done.sent
+        kept.uncertain += sender.done.uncertain
+        tell(sender.done)

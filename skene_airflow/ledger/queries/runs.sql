@@ -47,5 +47,13 @@ UPDATE {schema}.runs SET finished_at = clock_timestamp() WHERE run_no = %(run_no
 -- name: statuses
 SELECT statuses FROM {schema}.runs_v WHERE run_no = %(run_no)s;
 
+-- name: open_causes
+-- Why the mail of a run has not left: the last answer to its batches (NULL: never called), by number of people.
+SELECT coalesce(d.error_class, b.error_class) AS error_class, count(*) AS people
+FROM {schema}.deliveries d LEFT JOIN {schema}.batches b ON b.batch_id = d.batch_id
+WHERE d.run_no = %(run_no)s AND d.status IN ('queued', 'uncertain')
+GROUP BY 1 HAVING coalesce(d.error_class, b.error_class) IS NOT NULL
+ORDER BY 2 DESC, 1;
+
 -- name: address_key
 SELECT value FROM {schema}.meta WHERE key = 'address_key';

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from skene_airflow.errors import AccountError, ConfError, LedgerError, SettingsError, SkeneError
 from skene_airflow.operators.base import plain_errors, run_facts
@@ -67,3 +67,25 @@ def test_a_database_error_says_its_sqlstate_and_nothing_of_the_data(connect: Cal
 def test_the_words_for_a_lost_connection() -> None:
     with pytest.raises(AirflowException, match="SQLSTATE none"):
         raising(psycopg.OperationalError("server closed the connection"))()
+
+
+def test_an_error_that_nobody_foresaw_names_its_kind_and_place_and_nothing_of_the_data() -> None:
+    def execute(self: object, context: Any) -> None:
+        address_of("Ada <ada@example.com")  # any mistake of ours with a row in its words
+
+    with pytest.raises(AirflowException, match=r"Unexpected ValueError") as caught:
+        plain_errors(execute)(object(), {})
+    said = "".join(traceback.format_exception(caught.value))
+    assert "report this line" in said
+    assert "ada@example.com" not in str(caught.value)
+    assert caught.value.__context__ is None
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+def address_of(row: str) -> str:
+    raise ValueError(f"cannot read {row}")
+
+
+def test_airflows_own_ways_to_end_a_task_go_through() -> None:
+    with pytest.raises(AirflowSkipException, match="nobody"):
+        raising(AirflowSkipException("nobody"))()
