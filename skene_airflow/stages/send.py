@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 TRIES = 4
 """Calls for one batch within one task try; after that Airflow's own retry goes on."""
+BACKOFF = 1.0
+"""Seconds before the second call for a batch, doubled for each one after it; the provider's own word comes first."""
 LONGEST_TURN = 45.0
 """The longest wait (seconds) for a turn under a rate limit with a lease in hand."""
 FRESH = 5.0
@@ -213,7 +215,7 @@ class Sender:
         asked = result.retry_after
         if asked is None:
             self._tries[held.batch_id] += 1
-            asked = 2.0 ** (self._tries[held.batch_id] - 1)
+            asked = BACKOFF * 2.0 ** (self._tries[held.batch_id] - 1)
         # Airflow gives all mapped tasks the same jitter; ours differs, so that shards do not call at one moment.
         asked *= random.uniform(1.0, 1.3)
         if result.retry_after is not None:  # the account has to wait, not only this batch

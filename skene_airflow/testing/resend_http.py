@@ -71,6 +71,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._write(refusal(413, "validation_error", "Send a body of known, moderate length."))
             return
         body = self.rfile.read(int(length))
+        if len(body) < int(length):  # the client died in the middle: such a call never happened
+            self.close_connection = True
+            return
         headers = {name.lower(): value for name, value in self.headers.items()}
         reply = self.server.receive(self.command, self.path, headers, body)
         if reply.delivery in {"none", "late"}:
