@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -33,8 +35,19 @@ VERBS = {
 """Every verb with its line of help; the verb itself is the module of that name in this package."""
 
 
+_EXAMPLES = """\
+examples:
+  skene-airflow new dormant come_back      begin a loop
+  skene-airflow validate                   every fault of every file, with line and column
+  skene-airflow VERB --help                the arguments of a verb, with examples
+exit codes: 0 fine, 1 findings, 2 wrong usage or something cannot be reached"""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code; argparse itself leaves with 2 on wrong usage."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character of ours shows '?'
+            stream.reconfigure(errors="replace")
     words = list(sys.argv[1:] if argv is None else argv)
     name = words[0] if words and words[0] in VERBS else None
     parser = _parser(name)
@@ -45,13 +58,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(name: str, args: argparse.Namespace) -> int:
     """Run the verb ``name``; an error that a person can mend becomes a message on stderr and an exit code."""
     try:
-        return verb_named(name).run(args)
+        code = verb_named(name).run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return TROUBLE
+    except KeyboardInterrupt:
+        return TROUBLE
     except LoopError as error:
         print(error, file=sys.stderr)
         return FINDINGS
     except SkeneError as error:
         print(f"skene-airflow {name}: {error}", file=sys.stderr)
         return TROUBLE
+    return code
 
 
 def verb_named(name: str) -> Verb:
@@ -64,7 +84,12 @@ def verb_named(name: str) -> Verb:
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="skene-airflow", description="Growth loops for Apache Airflow.")
+    parser = argparse.ArgumentParser(
+        prog="skene-airflow",
+        description="Growth loops for Apache Airflow.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, line in VERBS.items():
         sub = verbs.add_parser(name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from airflow.cli.cli_config import CLICommand
 
+    from skene_airflow.cli.verb import Argument
+
 
 def get_cli_commands() -> list[CLICommand]:
     """The command group that Airflow adds to its command line."""
@@ -29,7 +31,7 @@ def get_cli_commands() -> list[CLICommand]:
                     name=name,
                     help=line,
                     func=partial(_run, name),
-                    args=tuple(arg(argument.flags, **argument.options) for argument in verb_named(name).arguments),
+                    args=tuple(arg(one.flags, **_options(one)) for one in verb_named(name).arguments),
                     description=verb_named(name).description,
                     epilog=verb_named(name).epilog,
                 )
@@ -37,6 +39,11 @@ def get_cli_commands() -> list[CLICommand]:
             ],
         )
     ]
+
+
+def _options(argument: Argument) -> dict[str, Any]:
+    # Airflow prints help as rich text, which takes `[skene]` for a style.
+    return {**argument.options, "help": str(argument.options["help"]).replace("[", r"\[")}
 
 
 def _run(name: str, args: argparse.Namespace) -> None:

@@ -73,16 +73,20 @@ def _decode(raw: bytes, source: Source) -> str:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        before = raw[: error.start].decode("utf-8")
+        before = _unix(raw[: error.start].decode("utf-8"))
         line = before.count("\n") + 1
         what = f"byte 0x{raw[error.start]:02x} is not UTF-8"
         raise stop(source, line, _column(before), codes.ENCODING, what, "save the file as UTF-8") from None
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    text = _unix(text.removeprefix("\ufeff"))
     if found := _CONTROL.search(text):
         before = text[: found.start()]
         what = f"the control character U+{ord(found.group()):04X} does not belong in a loop"
         raise stop(source, before.count("\n") + 1, _column(before), codes.CONTROL, what, "delete it")
     return text
+
+
+def _unix(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _column(before: str) -> int:

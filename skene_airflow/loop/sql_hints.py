@@ -10,6 +10,7 @@ _KEYWORDS: Final = (
     *("SELECT", "FROM", "WHERE", "JOIN", "LEFT", "GROUP", "ORDER", "HAVING", "LIMIT", "UNION"),
     *("INTERVAL", "BETWEEN", "EXISTS", "DISTINCT", "CASE", "WHEN", "AND", "NOT", "NULL", "WITH"),
 )
+_NEAR: Final = 60  # characters around the trouble that a hint looks at
 THE_PARAMETER: Final = "the one parameter of a query is :as_of, the time the run is for"
 # What PostgreSQL stumbles over → what it writes instead.
 _HINTS: Final = (
@@ -34,9 +35,10 @@ def syntax_hint(text: str, at: int) -> str:
     for pattern, hint in _HINTS:
         if pattern.match(text, at):
             return hint
-    if re.search(r",\s*$", text[:at]):
+    before = text[max(at - _NEAR, 0) : at]
+    if re.search(r",\s*$", before):
         return "delete the ',' before it"
-    if re.search(r"\binterval\s+$", text[:at], re.IGNORECASE):
+    if re.search(r"\binterval\s+$", before, re.IGNORECASE):
         return "write interval '7 days': number and unit in one text in single quotes"
     if near := _meant_keyword(text, at):
         return f"did you mean {near}?"
@@ -49,9 +51,10 @@ def syntax_hint(text: str, at: int) -> str:
 
 def _meant_keyword(text: str, at: int) -> str:
     """The keyword that the word at a place, or the one before it, is a misspelling of."""
-    before = re.search(r"[A-Za-z]+\s*$", text[:at])
-    for place in (at, before.start() if before else at):
-        word = re.match(r"[A-Za-z]*", text[place:])
+    start = max(at - _NEAR, 0)
+    before = re.search(r"[A-Za-z]+\s*$", text[start:at])
+    for place in (at, start + before.start() if before else at):
+        word = re.match(r"[A-Za-z]*", text[place : place + _NEAR])
         found = word.group().upper() if word else ""
         if found and found not in _KEYWORDS and (near := difflib.get_close_matches(found, _KEYWORDS, 1, 0.7)):
             return near[0]

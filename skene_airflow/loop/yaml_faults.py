@@ -51,6 +51,9 @@ def syntax_stop(error: yaml.YAMLError, source: Source) -> Stop:
     for guess in GUESSES:
         if (found := guess(complaint)) is not None:
             return stop(source, *found)
+    rows = complaint.lines
+    if line > len(rows):  # behind the last line
+        line, column = len(rows), len(rows[-1]) + 1
     return stop(source, line, column, codes.SYNTAX, *_words(complaint))
 
 
@@ -65,6 +68,7 @@ def _words(complaint: Complaint) -> tuple[str, str]:
 
 _INDENT: Final = "mend its indentation, or quote the whole value"
 _NO_BEGINNING: Final = "no unquoted value can begin with '{}'"
+_PERCENT: Final = ("directive name", "version number", "non-alphabetical character", "whitespace or line break")
 _PROBLEMS: Final = (
     ("mapping values are not allowed", "a ': ' that YAML does not expect here", "quote the value, or mend this line"),
     ("cannot start any token", _NO_BEGINNING, ""),
@@ -76,6 +80,7 @@ _PROBLEMS: Final = (
         "a list cannot begin beside its key",
         "quote the value, or begin the list below the key",
     ),
+    ("hexdecimal", "a backslash means something else in double quotes", "use single quotes, or write it below `|`"),
     ("unknown escape", "a backslash means something else in double quotes", "use single quotes, or write it below `|`"),
     ("expected ',' or", "this is not closed, or a ',' is missing in it", "close it, or quote the value"),
     ("unexpected end of stream", "this quote is never closed", "close it"),
@@ -84,6 +89,11 @@ _PROBLEMS: Final = (
         "<document start>",
         "text stands behind the end of the document",
         "write one map of keys: `key: value` in each line",
+    ),
+    ("document indicator", "this quote is never closed", "close it"),
+    *(
+        (words, "a line that begins with '%' speaks to YAML itself", "delete it, or quote the value")
+        for words in _PERCENT
     ),
     ("incompatible YAML", "the %YAML line names another version", "delete the line"),
 )

@@ -30,6 +30,7 @@ _KEY: Final = re.compile(r"(\s*(?:- +)*)([\w.-]+|\"[^\"]*\"):(?:\s|$)")
 _GLUED: Final = re.compile(r"(\s*(?:- )*)(\w+)(?::(?=\S)|\s*=\s*)(\S.*)")
 _BLOCK: Final = re.compile(r":\s*[|>][-+0-9]*\s*(?:#.*)?$")
 _LONGEST: Final = 60
+_WIDEST: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,9 @@ class Complaint:
         return self.at(self.line)
 
     def at(self, number: int) -> str:
-        """A line of the file; empty outside of it."""
+        """The beginning of a line of the file, as much as people write; empty outside of it."""
         lines = self.lines
-        return lines[number - 1] if 0 < number <= len(lines) else ""
+        return lines[number - 1][:_WIDEST] if 0 < number <= len(lines) else ""
 
     @property
     def sign(self) -> str:
@@ -253,6 +254,32 @@ def _not_closed(complaint: Complaint) -> Found | None:
     return line, column, codes.SYNTAX, "a ',' is missing, or the bracket is not closed", hint
 
 
+def _no_value(complaint: Complaint) -> Found | None:
+    """A bracket or comma where a value should begin, or the end of the file behind an open bracket."""
+    if "node content" not in complaint.problem:
+        return None
+    if complaint.sign and complaint.sign in "]},":
+        what = f"a value is missing before the '{complaint.sign}'"
+        return complaint.line, complaint.column, codes.SYNTAX, what, "write it, or delete what stands here"
+    above = next((n for n in range(complaint.line - 1, 0, -1) if complaint.at(n).strip()), 0)
+    opened = _unclosed(complaint.at(above))
+    if opened is None:
+        return None
+    what = f"this '{complaint.at(above)[opened]}' is never closed"
+    return above, opened + 1, codes.SYNTAX, what, "close it, or quote the value"
+
+
+def _unclosed(line: str) -> int | None:
+    """Where the last bracket of a line that the line does not close stands."""
+    opened: list[int] = []
+    for index, sign in enumerate(line):
+        if sign in "[{":
+            opened.append(index)
+        elif sign in "]}" and opened:
+            opened.pop()
+    return opened[-1] if opened else None
+
+
 def _first_is_indented(complaint: Complaint) -> Found | None:
     """A file whose first key alone is indented."""
     first = next((n for n in range(1, complaint.line) if complaint.at(n).strip() and complaint.at(n)[0] != "#"), 0)
@@ -275,6 +302,7 @@ GUESSES: Final[tuple[Callable[[Complaint], Found | None], ...]] = (
     _below_a_block,
     _between,
     _not_closed,
+    _no_value,
     _first_is_indented,
 )
 """Every guess, the surest first."""
