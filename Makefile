@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Behind a proxy with its own certificate uv, like pip, must trust what the machine trusts.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup demo airflow test lint unit constraints lowest clean
+.PHONY: help setup demo airflow test lint unit torture constraints lowest clean
 
 help:
 	@echo "make demo     run the reference loop against a real PostgreSQL and open the mails"
@@ -48,6 +48,10 @@ lint: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# The fault tests for as long as it takes: minutes of real Airflow, and ten times as many kills.
+torture: $(STAMP)
+	SKENE_TORTURE=1 $(BIN)/python -m pytest tests/faults -n auto --dist loadfile -m ""
 
 # The newest set that fits together becomes constraints.txt; CONTRIBUTING.md says when.
 constraints: $(STAMP)

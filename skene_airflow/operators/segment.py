@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from airflow.sdk.configuration import conf
+
 from skene_airflow.nouns import Mode
 from skene_airflow.operators.base import LoopOperator, plain_errors
 from skene_airflow.operators.metrics import tell_decided
@@ -24,9 +26,11 @@ class SegmentOperator(LoopOperator):
         self.loop.must_load()
         with self.job(context) as job:
             # A shadow run calls nobody: it must also decide where no email connection exists yet.
-            shadow = job.recorded().mode is Mode.SHADOW
-            with nullcontext() if shadow else self.channel() as channel:
+            run = job.recorded()
+            with nullcontext() if run.mode is Mode.SHADOW else self.channel() as channel:
                 segmented = segment(job, channel)
-            tell_decided(job, segmented)
+            if not run.decided:  # a retry or Clear finds what was decided and counted before
+                tell_decided(job, segmented)
         context["ti"].xcom_push(key="counts", value=segmented.counts())
-        return list(segmented.shards)
+        # A sender takes what no other has, so that fewer of them than shards send everything as well.
+        return list(segmented.shards)[: conf.getint("core", "max_map_length", fallback=1024)]

@@ -62,12 +62,6 @@ class Deployment:
             rows = db.execute(tasks, [dag_id, run_id]).fetchall()
         return {"run": state} | {task if index < 0 else f"{task}[{index}]": state for task, index, state in rows}
 
-    def first_run(self, dag_id: str) -> str:
-        """The state of the oldest run of a loop; `no run` before there is one."""
-        with closing(sqlite3.connect(self.home / "airflow.db")) as db:
-            row = db.execute("SELECT state FROM dag_run WHERE dag_id = ? ORDER BY id LIMIT 1", [dag_id]).fetchone()
-        return str(row[0]) if row else "no run"
-
     def airflow_rows(self, query: str) -> list[tuple[Any, ...]]:
         """What Airflow's own database answers."""
         with closing(sqlite3.connect(self.home / "airflow.db")) as db:

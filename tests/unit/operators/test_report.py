@@ -47,4 +47,5 @@ def test_only_the_causes_are_named() -> None:
     assert failed_tasks({"evaluate": "failed", "segment": "upstream_failed", "send": "upstream_failed"}) == ["evaluate"]
     assert failed_tasks({"evaluate": "success", "send_1": "failed", "send_0": "failed"}) == ["send_0", "send_1"]
     assert failed_tasks({"segment": "upstream_failed"}) == ["segment"]
+    assert failed_tasks({"send": "skipped", "send_0": "removed"}) == []
     assert failed_tasks({"evaluate": "success", "send": "skipped"}) == []
