@@ -1,6 +1,6 @@
-"""The condition on its database: described, wrapped and streamed out, read-only and under a timeout.
+"""A loop's queries on their database: described, wrapped and streamed out, read-only and under a timeout.
 
-The user's text is parsed as exactly one SELECT before it comes here, stands only inside ``FROM ( … )``, runs in a
+The user's text is parsed as exactly one SELECT before it comes here, stands only inside parentheses, runs in a
 READ ONLY transaction, and is never mixed with values: ``:as_of`` becomes the driver's own literal at the token.
 """
 
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 from psycopg.pq import DiagnosticField, ExecStatus
 
+from skene_airflow.audience.text import Text
 from skene_airflow.errors import QueryError
 from skene_airflow.loop.sql import bind
 
@@ -21,38 +22,58 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
-_PREFIX = "SELECT * FROM (\n"
-_SUFFIX = "\n) AS q"
-
-
-@dataclass(frozen=True, slots=True)
-class UserColumns:
-    """Which column of the query is the person's key, address, time zone and locale."""
-
-    key: str
-    email: str
-    timezone: str
-    locale: str
-
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A condition, ready to be asked: its text, the moment it is asked for, its zone and its patience."""
+    """A query of a loop, ready to be asked: its text, the moment it is asked for, its zone and its patience.
+
+    ``audiences`` has the named audiences that it may read, each behind what it reads itself. ``what`` is what its
+    faults call it.
+    """
 
     query: str
     as_of: datetime
     timezone: str
     timeout: timedelta
+    audiences: Sequence[tuple[str, str]] = ()
+    what: str = "condition"
 
 
-def literals(conn: psycopg.Connection[Any], question: Question) -> str:
-    """The query with its one parameter put in as the driver's own quoted literal."""
-    return bind(question.query, {"as_of": sql.Literal(question.as_of).as_string(conn)})
+class Part(NamedTuple):
+    """A CTE made of a query of the user's: its name, what faults call it, and our SQL before and behind the query."""
+
+    name: str
+    what: str
+    before: str
+    query: str
+    behind: str
+
+
+def literals(conn: psycopg.Connection[Any], question: Question) -> dict[str, str]:
+    """The parameters of the question's SQL as the driver's own quoted literals."""
+    return {"as_of": sql.Literal(question.as_of).as_string(conn)}
+
+
+def with_parts(text: Text, question: Question, values: Mapping[str, str], parts: Sequence[Part] = ()) -> Text:
+    """Add the WITH clause of a statement, if it needs one: the named audiences, then ``parts``."""
+    named = [Part(name, f"the audience '{name}'", "", query, "") for name, query in question.audiences]
+    for number, part in enumerate([*named, *parts]):
+        text.ours(f'{"," if number else "WITH"} "{part.name}" AS (\n{part.before}')
+        text.theirs(bind(part.query, values), part.what)
+        text.ours(f"\n{part.behind})\n")
+    return text
+
+
+def bare(conn: psycopg.Connection[Any], question: Question) -> Text:
+    """Everything that the query returns, as one statement."""
+    values = literals(conn, question)
+    text = with_parts(Text(), question, values).ours("SELECT * FROM (\n")
+    return text.theirs(bind(question.query, values), "the query").ours("\n) AS q")
 
 
 @contextmanager
-def asking(conn: psycopg.Connection[Any], question: Question) -> Iterator[str]:
-    """A READ ONLY transaction with the question's limits; yields the bound query. Raises QueryError.
+def asking(conn: psycopg.Connection[Any], question: Question) -> Iterator[None]:
+    """A READ ONLY transaction with the question's limits. Raises QueryError.
 
     Text forms of dates, bytes and floats are fixed, so that a key is the same text on every server.
     """
@@ -76,68 +97,72 @@ def asking(conn: psycopg.Connection[Any], question: Question) -> Iterator[str]:
         with conn.transaction(), conn.cursor() as cur:
             calls = ", ".join("set_config(%s, %s, true)" for _ in local)
             cur.execute(f"SELECT {calls}", [part for item in local.items() for part in item])
-            yield literals(conn, question)
+            yield
     except psycopg.Error as error:
-        raise refused(error.sqlstate, question, error.diag.statement_position) from None
+        raise refused(error.sqlstate, question) from None
 
 
-def describe(conn: psycopg.Connection[Any], bound: str, question: Question) -> dict[str, str]:
-    """The query's columns and their types, from the database's parser alone: nothing is executed.
+class Refusal(NamedTuple):
+    """What the database's parser says against a statement; its words speak of the statement alone."""
+
+    state: str
+    message: str
+    hint: str
+    position: str
+
+
+def parsed(conn: psycopg.Connection[Any], text: Text) -> list[tuple[str, int]] | Refusal:
+    """The columns of a statement, each with the oid of its type, from the parser alone: nothing is executed."""
+    pgconn = conn.pgconn
+    prepared = pgconn.prepare(b"", str(text).encode())
+    if prepared.status != ExecStatus.COMMAND_OK:
+
+        def said(field: DiagnosticField) -> str:
+            return (prepared.error_field(field) or b"").decode("utf-8", "replace")
+
+        return Refusal(
+            said(DiagnosticField.SQLSTATE),
+            said(DiagnosticField.MESSAGE_PRIMARY),
+            said(DiagnosticField.MESSAGE_HINT),
+            said(DiagnosticField.STATEMENT_POSITION),
+        )
+    shape = pgconn.describe_prepared(b"")
+    return [((shape.fname(i) or b"").decode(), shape.ftype(i)) for i in range(shape.nfields)]
+
+
+def check(conn: psycopg.Connection[Any], text: Text, question: Question) -> list[tuple[str, int]]:
+    """What ``parsed`` finds. Raises QueryError for whatever the database refuses."""
+    found = parsed(conn, text)
+    if isinstance(found, Refusal):
+        raise refused(found.state, question, text.place(found.position))
+    return found
+
+
+def describe(conn: psycopg.Connection[Any], text: Text, question: Question) -> dict[str, str]:
+    """The statement's columns and their types.
 
     Raises QueryError for whatever the database refuses, and when two columns share a name.
     """
-    pgconn = conn.pgconn
-    text = f"{_PREFIX}{bound}{_SUFFIX}".encode()
-    prepared = pgconn.prepare(b"", text)
-    if prepared.status != ExecStatus.COMMAND_OK:
-        state = (prepared.error_field(DiagnosticField.SQLSTATE) or b"").decode()
-        position = (prepared.error_field(DiagnosticField.STATEMENT_POSITION) or b"").decode()
-        raise refused(state, question, position)
-    shape = pgconn.describe_prepared(b"")
-    names = [(shape.fname(i) or b"").decode() for i in range(shape.nfields)]
+    found = check(conn, text, question)
+    names = [name for name, _ in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise QueryError(
-            f"The condition returns two columns named {twice[0]!r}; give one of them another name with AS."
-        )
-    oids = [shape.ftype(i) for i in range(shape.nfields)]
+        words = f"The {question.what} returns two columns named {twice[0]!r}; give one of them another name with AS."
+        raise QueryError(words)
     with conn.cursor() as cur:
+        oids = [oid for _, oid in found]
         cur.execute("SELECT t.oid, format_type(t.oid, NULL) FROM unnest(%s::oid[]) AS t (oid)", [oids])
         types = dict(cur.fetchall())
-    return {name: types[oid] for name, oid in zip(names, oids, strict=True)}
+    return {name: types[oid] for name, oid in found}
 
 
-def staging_query(bound: str, columns: Mapping[str, str], user: UserColumns, keep: Sequence[str]) -> sql.Composed:
-    """The one execution of the query: its rows as the stage's columns, with only the values that templates use."""
-    missing = [name for name in (user.key, user.email, *keep) if name not in columns]
-    if missing:
-        known = ", ".join(sorted(columns))
-        raise QueryError(f"The condition does not return the column {missing[0]!r}; it returns: {known}.")
-
-    def column(name: str) -> sql.Composable:
-        return sql.SQL("q.{}::text").format(sql.Identifier(name)) if name in columns else sql.SQL("NULL::text")
-
-    kept = sql.SQL(", ").join(sql.SQL("q.{}").format(sql.Identifier(name)) for name in keep)
-    values = sql.SQL("(SELECT to_jsonb(v) FROM (SELECT {}) AS v)").format(kept) if keep else sql.SQL("'{{}}'::jsonb")
-    return sql.SQL(
-        "SELECT row_number() OVER (), {key}, ''::text, {email}, {timezone}, {locale}, {values}\nFROM (\n{query}\n) AS q"
-    ).format(
-        key=column(user.key),
-        email=column(user.email),
-        timezone=column(user.timezone),
-        locale=column(user.locale),
-        values=values,
-        query=sql.SQL(bound),
-    )
-
-
-def stream(conn: psycopg.Connection[Any], query: sql.Composed, question: Question) -> Iterator[Any]:
-    """The query's rows in COPY text format, block by block: memory stays flat whatever the audience's size.
+def stream(conn: psycopg.Connection[Any], text: Text, question: Question) -> Iterator[Any]:
+    """The statement's rows in COPY text format, block by block: memory stays flat whatever the audience's size.
 
     Raises QueryError for the source's own errors, so that whoever writes the blocks elsewhere is not blamed on it.
     """
     try:
-        with conn.cursor() as cur, cur.copy(sql.SQL("COPY ({}) TO STDOUT").format(query)) as out:
+        with conn.cursor() as cur, cur.copy(sql.SQL("COPY ({}) TO STDOUT").format(sql.SQL(str(text)))) as out:
             yield from out
     except psycopg.Error as error:
         raise refused(error.sqlstate, question) from None
@@ -147,6 +172,9 @@ _WORDS = {
     "57014": "it ran longer than its timeout; an index on what it filters by may help, or a longer `timeout`",
     "42P01": "it reads a table or view that does not exist, or that this connection's search_path does not reach",
     "42703": "it names a column that does not exist",
+    "42702": "it names a column that more than one of its tables has; write which, such as u.id",
+    "42803": "it counts or sums where one row is meant; a segment's `when` looks at one person at a time",
+    "42804": "it compares or returns values of another type than is meant here",
     "42883": "it calls a function or operator that does not exist for these types (a cast with ::type may help)",
     "42501": "the connection's role may not read what it names; grant SELECT on it",
     "25006": "it tries to write; a condition may only read",
@@ -156,7 +184,7 @@ _WORDS = {
 }
 
 
-def refused(state: str | None, question: Question, position: str | None = None) -> QueryError:
+def refused(state: str | None, question: Question, place: str = "") -> QueryError:
     """Our own words for what the database said: its message and DETAIL may hold people's data."""
     state = state or "no connection"
     words = _WORDS.get(state) or "the database refused it; run the query in psql to see the whole message"
@@ -164,13 +192,4 @@ def refused(state: str | None, question: Question, position: str | None = None) 
         words = "the connection broke; the next try asks again"
     if state == "57014":
         words = f"(timeout {question.timeout}) {words}"
-    return QueryError(f"The condition failed{_place(question, position)}: {words} (SQLSTATE {state}).")
-
-
-def _place(question: Question, position: str | None) -> str:
-    """Where in the user's own text; parameters before it may shift the column, never the line."""
-    offset = int(position) - 1 - len(_PREFIX) if position else -1
-    if not offset >= 0:
-        return ""
-    line = question.query[:offset].count("\n") + 1
-    return f" at line {min(line, question.query.count(chr(10)) + 1)} of the query"
+    return QueryError(f"The {question.what} failed{place}: {words} (SQLSTATE {state}).")

@@ -1,53 +1,142 @@
-"""The decision: one SELECT over the staged candidates that says send or skip, and why. It writes nothing."""
+"""The decision: one SELECT over staged candidates that says send, hold out or skip, and why. It writes nothing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from skene_airflow.audience.gates import ADDRESS, SPECIALS, first_reason
+from psycopg.types.json import Jsonb
+
+from skene_airflow.audience.assignment import HOLDOUT, SAMPLE, VARIANT, salt, share_sql
+from skene_airflow.audience.gates import ADDRESS, SPECIALS, every_verdict, first_reason
 from skene_airflow.nouns import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
+
+    from skene_airflow.audience.zones import Zone
+    from skene_airflow.loop.fields import RateValue
+    from skene_airflow.nouns import Reason
 
 _BLOCK = 64  # the block size of SHA-256, in bytes
 REDIRECTED = "redirect:"
 """Before the entry keys of redirected deliveries, so that they never count as somebody's real entry."""
+_WORDS = frozenset({"text", "character varying", "character"})
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What one segment and variant of a step says: its template in the ledger, what it prints, its share."""
+
+    segment: str
+    variant: str | None = None
+    template_no: int | None = None
+    required: Sequence[str] = ()
+    low: float = 0.0
+    high: float = 1.0
+
+    def plain(self) -> dict[str, Any]:
+        """The same as plain data, as the ledger keeps it."""
+        return {
+            "segment": self.segment,
+            "variant": self.variant,
+            "template_no": self.template_no,
+            "required": list(self.required),
+            "low": self.low,
+            "high": self.high,
+        }
+
+    @classmethod
+    def read(cls, plain: Mapping[str, Any]) -> Arm:
+        """What ``plain`` made, back from the ledger."""
+        return cls(**{**plain, "low": float(plain["low"]), "high": float(plain["high"])})
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the gates need to know of a step and its run."""
+    """What the gates need to know of a step and its run.
 
-    loop_id: str
-    step_id: str
+    ``loop_ids`` and ``step_ids`` are the names of both, today's first and then the earlier ones, the oldest last.
+    ``now`` is the database's time. ``existing``: whoever qualifies is recorded and not mailed. ``elsewhere`` is what
+    is true of people without a known time zone. ``held`` is the reason that a brake or a person gave for everybody.
+    """
+
+    loop_ids: Sequence[str]
+    step_ids: Sequence[str]
     topic: str
     transactional: bool
     mode: Mode
+    now: datetime
     expires_at: datetime
     address_key: bytes
-    required: Sequence[str] = ()
-    types: Mapping[str, str] | None = None
+    contents: Sequence[Arm] = (Arm("all"),)
+    types: Mapping[str, str] = field(default_factory=dict)
+    every: timedelta | None = None
+    existing: bool = False
+    consent: bool = False
+    sample: float | None = None
+    holdout: float | None = None
+    cap: RateValue | None = None
+    several: bool = False
+    """Whether a person may have several entries in one run (`entry.per`)."""
+    goal_within: timedelta | None = None
+    zones: Sequence[Zone] = ()
+    elsewhere: Zone | None = None
+    held: Reason | None = None
 
     def params(self) -> dict[str, object]:
-        """The values that the gates' expressions name."""
+        """The values that the decision names."""
+        return {**self._of_the_step(), **self._of_chance(), **self._of_zones()}
+
+    def _of_the_step(self) -> dict[str, object]:
         key = self.address_key.ljust(_BLOCK, b"\0")
-        types = self.types or {}
         return {
-            "loop_id": self.loop_id,
-            "step_id": self.step_id,
+            "loop_ids": list(self.loop_ids),
+            "step_ids": list(self.step_ids),
             "topic": self.topic,
             "transactional": self.transactional,
+            "now": self.now,
             "expires_at": self.expires_at,
-            "address": ADDRESS,
+            "claims_as": (Mode.REDIRECT if self.mode is Mode.REDIRECT else Mode.LIVE).value,
             "entry_prefix": REDIRECTED if self.mode is Mode.REDIRECT else "",
+            "every": self.every,
+            "several": self.several,
+            "existing": self.existing,
+            "consent": self.consent,
+            "goal_within": self.goal_within,
+            "cap": self.cap.count if self.cap else None,
+            "cap_window": self.cap.window if self.cap else None,
+            "held": self.held,
+            "address": ADDRESS,
             "inner": bytes(b ^ 0x36 for b in key),
             "outer": bytes(b ^ 0x5C for b in key),
-            "required": list(self.required),
             "specials": list(SPECIALS),
-            "special": [types.get(name) not in {"text", "character varying", "character"} for name in self.required],
+        }
+
+    def _of_chance(self) -> dict[str, object]:
+        oldest = self.loop_ids[-1]
+        contents = [
+            {**c.plain(), "special": [self.types.get(name) not in _WORDS for name in c.required]} for c in self.contents
+        ]
+        return {
+            "contents": Jsonb(contents),
+            "varied": any(content.variant is not None for content in self.contents),
+            "sample": self.sample,
+            "holdout": self.holdout,
+            "sample_salt": salt(oldest, SAMPLE),
+            "holdout_salt": salt(oldest, HOLDOUT),
+            "variant_salt": salt(oldest, VARIANT),
+        }
+
+    def _of_zones(self) -> dict[str, object]:
+        return {
+            "zoned": bool(self.zones),
+            "zones": [zone.name for zone in self.zones],
+            "quiet": [zone.quiet for zone in self.zones],
+            "due": [zone.due for zone in self.zones],
+            "quiet_elsewhere": self.elsewhere.quiet if self.elsewhere else False,
+            "due_elsewhere": self.elsewhere.due if self.elsewhere else True,
         }
 
 
@@ -56,45 +145,123 @@ ADDRESS_HMAC = (
     "sha256(%(outer)s::bytea || sha256(%(inner)s::bytea || convert_to(lower({address} COLLATE \"C\"), 'UTF8')))"
 )
 
-_DECISION = """
-SELECT g.n, g.user_key, g.entry_key, g.address, g.address_hmac, g.timezone, g.locale, g.vars,
-       'all'::text AS segment, NULL::text AS variant,
-       CASE WHEN g.reason IS NULL THEN 'send' ELSE 'skip' END AS verdict, g.reason
-FROM (
+# OFFSET 0 keeps PostgreSQL from merging a level into the next, which would work out hashes and gates once more for
+# each time that the next level names them. Only the first row of a candidate is judged; rows without a key are each
+# a candidate of their own.
+_JUDGED = """
+WITH contents AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(%(contents)s::jsonb) AS c (segment text, variant text, template_no integer,
+                                                       required text[], special boolean[], low float8, high float8)
+), zones AS MATERIALIZED (
+    SELECT * FROM unnest(%(zones)s::text[], %(quiet)s::boolean[], %(due)s::boolean[]) AS z (name, quiet, due)
+), judged AS MATERIALIZED (
+    SELECT f.n, f.user_key, f.entry_key, f.address_hmac, f.segment, f.variant, f.template_no, f.unknown_zone,
+           {verdicts} AS gates, {first_reason} AS gate,
+           NOT %(transactional)s::boolean AND %(holdout)s::float8 IS NOT NULL
+               AND {holdout} < %(holdout)s::float8 AS hold_out
+    FROM (
+        SELECT p.*, c.variant, c.template_no, c.required, c.special,
+               coalesce(z.quiet, %(quiet_elsewhere)s::boolean) AS quiet,
+               coalesce(z.due, %(due_elsewhere)s::boolean) AS due,
+               %(zoned)s::boolean AND z.name IS NULL AS unknown_zone
+        FROM (
+            SELECT s.n, s.user_key, %(entry_prefix)s::text || s.entry_key AS entry_key, s.address,
+                   {hmac} AS address_hmac, s.timezone, s.segment, s.consent, s.exited, s.goal_at, s.vars,
+                   CASE WHEN %(varied)s::boolean THEN {variant} END AS part
+            FROM (
+                SELECT s.n, s.user_key, s.entry_key, btrim(s.address, E' \\t\\r\\n') AS address, s.timezone, s.segment,
+                       s.consent, s.exited, s.goal_at, s.vars
+                FROM {stage} s
+                JOIN (SELECT min(k.n) AS n FROM {stage} k
+                      GROUP BY k.user_key, k.entry_key, CASE WHEN coalesce(k.user_key, '') = '' THEN k.n END) first
+                  ON first.n = s.n
+            ) s
+            OFFSET 0
+        ) p
+        LEFT JOIN contents c ON c.segment = p.segment
+             AND (c.variant IS NULL OR p.part >= c.low AND (p.part < c.high OR c.high = 1))
+        LEFT JOIN zones z ON z.name = p.timezone
+        OFFSET 0
+    ) f
+), single AS {materialized} (
     SELECT j.*,
            CASE WHEN j.gate IS NOT NULL THEN j.gate
                 WHEN j.n > min(j.n) FILTER (WHERE j.gate IS NULL) OVER (PARTITION BY j.address_hmac, j.entry_key)
                      OR EXISTS (SELECT FROM {schema}.deliveries o
-                                WHERE o.address_hmac = j.address_hmac AND o.loop_id = %(loop_id)s
-                                  AND o.step_id = %(step_id)s AND o.entry_key = j.entry_key
+                                WHERE o.address_hmac = j.address_hmac AND o.loop_id = ANY (%(loop_ids)s::text[])
+                                  AND o.step_id = ANY (%(step_ids)s::text[])
+                                  AND (o.entry_key = j.entry_key
+                                       OR NOT %(several)s::boolean AND o.mode = %(claims_as)s
+                                          AND o.queued_at > %(now)s::timestamptz - %(every)s::interval)
                                   AND o.user_key <> j.user_key AND o.status NOT IN ('expired', 'cancelled'))
                      THEN 'duplicate_address' END AS reason
-    FROM (
-        SELECT f.*, {first_reason} AS gate
-        FROM (
-            SELECT c.*, {hmac} AS address_hmac, d.status AS held_status
-            FROM (
-                SELECT s.n, s.user_key, %(entry_prefix)s || s.entry_key AS entry_key,
-                       btrim(s.address, E' \\t\\r\\n') AS address, s.timezone, s.locale, s.vars,
-                       CASE WHEN coalesce(s.user_key, '') = '' THEN 1
-                            ELSE row_number() OVER (PARTITION BY s.user_key, s.entry_key ORDER BY s.n) END AS copy
-                FROM {stage} s
-            ) c
-            LEFT JOIN {schema}.deliveries d
-                   ON d.loop_id = %(loop_id)s AND d.step_id = %(step_id)s
-                  AND d.user_key = c.user_key AND d.entry_key = c.entry_key
-            WHERE c.copy = 1
-        ) f
-    ) j
-) g
+    FROM judged j
+){cap}
+SELECT r.n, r.user_key, r.entry_key, r.address_hmac, r.segment, r.variant, r.template_no, r.unknown_zone, r.gates,
+       CASE WHEN coalesce(r.reason, %(held)s::text) IS NOT NULL THEN 'skip' WHEN r.hold_out THEN 'hold_out'
+            ELSE 'send' END AS verdict,
+       coalesce(r.reason, %(held)s::text) AS reason
+FROM {last} r
 """
 
+# Over all loops, on the person or the address: what was sent in the window, what may still be on its way, and who
+# comes before in this run.
+_CAP = """, touches AS (
+    SELECT m.n, count(*) AS mails FROM (
+        SELECT w.n, d.delivery_id FROM single w JOIN {schema}.deliveries d ON d.user_key = w.user_key
+        WHERE w.reason IS NULL AND {counts}
+        UNION
+        SELECT w.n, d.delivery_id FROM single w JOIN {schema}.deliveries d ON d.address_hmac = w.address_hmac
+        WHERE w.reason IS NULL AND {counts}
+    ) m GROUP BY m.n
+), capped AS (
+    SELECT w.n, w.user_key, w.entry_key, w.address_hmac, w.segment, w.variant, w.template_no, w.unknown_zone, w.gates,
+           w.hold_out,
+           CASE WHEN w.reason IS NULL AND coalesce(t.mails, 0) + {before} >= %(cap)s::integer
+                THEN 'frequency_capped' ELSE w.reason END AS reason
+    FROM single w LEFT JOIN touches t ON t.n = w.n
+)"""
+_COUNTS = (
+    "d.mode = 'live' AND (d.status IN ('queued', 'uncertain') OR d.sent_at > %(now)s::timestamptz"
+    " - %(cap_window)s::interval) AND NOT EXISTS (SELECT FROM {schema}.runs r WHERE r.run_no = d.run_no"
+    " AND r.transactional)"
+)
+_BEFORE = (
+    "count(*) FILTER (WHERE w.reason IS NULL AND NOT w.hold_out) OVER (PARTITION BY w.user_key ORDER BY w.n"
+    " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    " + count(*) FILTER (WHERE w.reason IS NULL AND NOT w.hold_out) OVER (PARTITION BY w.address_hmac ORDER BY w.n"
+    " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    " - count(*) FILTER (WHERE w.reason IS NULL AND NOT w.hold_out) OVER (PARTITION BY w.user_key, w.address_hmac"
+    " ORDER BY w.n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+)
 
-def decision(schema: str, stage_table: str) -> str:
-    """The decision over the rows of ``stage_table``; bind it with ``Rules.params()``."""
-    text = _DECISION.replace("{first_reason}", first_reason())
-    text = text.replace("{hmac}", ADDRESS_HMAC.replace("{address}", "c.address"))
-    return text.replace("{stage}", f"{schema}.{stage_table}").replace("{schema}", schema)
+
+def decision(schema: str, stage: str, rules: Rules, *, explain: bool = False) -> str:
+    """The decision over the relation ``stage`` (a table, or a CTE of the caller's); bind it with ``rules.params()``.
+
+    It has one row for each candidate: n, user_key, entry_key, address_hmac, segment, variant, template_no,
+    unknown_zone, verdict, reason, and with ``explain`` in gates what each gate says of the person, not the first only.
+    """
+    capped = rules.cap is not None and not rules.transactional
+    text = _JUDGED.replace("{cap}", _CAP if capped else "").replace("{last}", "capped" if capped else "single")
+    text = text.replace("{materialized}", "MATERIALIZED" if capped else "")
+    text = text.replace("{counts}", _COUNTS).replace("{before}", _BEFORE if rules.several else "0")
+    text = text.replace("{verdicts}", every_verdict() if explain else "NULL::jsonb")
+    return _filled(text.replace("{first_reason}", first_reason()), schema, stage)
+
+
+def _filled(text: str, schema: str, stage: str) -> str:
+    parts = {
+        "hmac": ADDRESS_HMAC.replace("{address}", "s.address"),
+        "sample": share_sql("%(sample_salt)s::text", "f.user_key"),
+        "holdout": share_sql("%(holdout_salt)s::text", "f.user_key"),
+        "variant": share_sql("%(variant_salt)s::text", "s.user_key"),
+        "stage": stage,
+        "schema": schema,
+    }
+    for name, part in parts.items():
+        text = text.replace("{" + name + "}", part)
+    return text
 
 
 def recheck(schema: str) -> str:

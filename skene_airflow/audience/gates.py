@@ -1,8 +1,8 @@
 """The gates: one ordered list, each a named SQL expression over a candidate's facts, with the reason it gives.
 
-Facts stand in relation ``f``: the candidate, its address's HMAC, and ``held_status``, the status of the delivery that
-already has this entry (NULL if none). The first gate whose expression is true gives the reason. The same expressions
-judge the audience and, where ``again`` is set, whoever is about to be frozen into a batch.
+Facts stand in relation ``f``: the staged candidate, its address's HMAC, its arm and what its time zone says. The first
+gate whose expression is true gives the reason. The same expressions judge the audience and, where ``again`` is set,
+whoever is about to be frozen into a batch. What a loop does not ask for is a parameter that PostgreSQL folds away.
 """
 
 from __future__ import annotations
@@ -23,11 +23,21 @@ SPECIALS = ("NaN", "Infinity", "-Infinity", "infinity", "-infinity")
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A rule that may skip a candidate. ``again``: asked once more when the batch is frozen."""
+    """A rule that may skip a candidate, and in words what it asks.
+
+    ``again``: asked once more when the batch is frozen. ``excuses`` transactional mail: the gate lets it pass.
+    """
 
     reason: Reason
+    says: str
     skips: str
     again: bool = False
+    excuses: bool = False
+
+    @property
+    def sql(self) -> str:
+        """The expression that is true for whom the gate skips."""
+        return f"NOT %(transactional)s::boolean AND ({self.skips})" if self.excuses else self.skips
 
 
 def _listed(entry: str) -> str:
@@ -37,37 +47,109 @@ def _listed(entry: str) -> str:
     return " OR ".join(one % (column, column, entry) for column in ("address_hmac", "user_key"))
 
 
-_MAIL = "(s.scope = 'all' OR NOT %(transactional)s AND s.scope IN ('marketing', 'topic:' || %(topic)s))"
+_OURS = "d.loop_id = ANY (%(loop_ids)s::text[]) AND d.step_id = ANY (%(step_ids)s::text[]) AND d.user_key = f.user_key"
+_HOLDS = "d.status NOT IN ('expired', 'cancelled')"
+_ENTERED = f"EXISTS (SELECT FROM {{schema}}.deliveries d WHERE {_OURS} AND d.entry_key = f.entry_key AND {_HOLDS})"
+_TOO_SOON = (
+    "%(every)s::interval IS NOT NULL AND EXISTS (SELECT FROM {schema}.deliveries d"
+    f" WHERE {_OURS} AND d.mode = %(claims_as)s AND d.queued_at > %(now)s::timestamptz - %(every)s::interval"
+    f" AND {_HOLDS})"
+)
+# Whoever reached the goal long ago may enter: it counts for as long as the goal does, or since the entry was claimed.
+_REACHED = (
+    "f.goal_at > %(now)s::timestamptz - %(goal_within)s::interval OR f.goal_at IS NOT NULL AND EXISTS"
+    " (SELECT FROM {schema}.deliveries d WHERE d.loop_id = ANY (%(loop_ids)s::text[]) AND d.user_key = f.user_key"
+    f" AND d.entry_key = f.entry_key AND d.queued_at <= f.goal_at AND {_HOLDS})"
+)
+_LISTED = (
+    "(s.scope = 'all' OR s.scope = 'marketing' AND NOT %(transactional)s OR s.reason IN ('bounced', 'complained'))"
+)
+_SAID_NO = "(s.scope IN ('all', 'marketing') OR s.scope = 'topic:' || %(topic)s::text)"
 
 GATES: tuple[Gate, ...] = (
-    Gate(Reason.MISSING_KEY, "coalesce(f.user_key, '') = ''"),
-    Gate(Reason.ALREADY_ENTERED, "f.held_status NOT IN ('expired', 'cancelled')"),
-    Gate(Reason.EXPIRED, "%(expires_at)s < clock_timestamp()"),
     Gate(
-        Reason.INVALID_ADDRESS,
-        "f.address IS NULL OR length(f.address) > 254 OR position('@' IN f.address) > 65 OR f.address !~ %(address)s",
-    ),
-    Gate(Reason.SUPPRESSED, _listed(f"s.reason <> 'unsubscribed' AND {_MAIL}"), again=True),
-    Gate(
-        Reason.UNSUBSCRIBED,
-        _listed(f"s.reason = 'unsubscribed' AND NOT %(transactional)s AND {_MAIL}"),
-        again=True,
+        Reason.MISSING_KEY,
+        "the row has no person's key, or one of more than 1,000 bytes",
+        "coalesce(f.user_key, '') = '' OR octet_length(f.user_key) > 1000",
     ),
     Gate(
-        Reason.MISSING_VARIABLE,
-        "EXISTS (SELECT FROM unnest(%(required)s::text[], %(special)s::boolean[]) AS r (name, special)"
-        " WHERE f.vars ->> r.name IS NULL OR r.special AND f.vars ->> r.name = ANY (%(specials)s::text[]))",
+        Reason.ALREADY_ENTERED,
+        "the person has this entry already, or entered less than `every` ago",
+        f"{_ENTERED} OR {_TOO_SOON}",
     ),
     Gate(
         Reason.STOPPED,
-        "EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id IN ('*', %(loop_id)s))",
+        "the loop is stopped",
+        "EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id = '*' OR t.loop_id = ANY (%(loop_ids)s::text[]))",
         again=True,
     ),
+    Gate(
+        Reason.EXPIRED,
+        "the run is later than `expires_after`",
+        "%(expires_at)s::timestamptz < %(now)s::timestamptz",
+    ),
+    Gate(
+        Reason.EXISTING,
+        "the person qualified when the loop, or its rule of entry, was new",
+        "%(existing)s::boolean",
+    ),
+    Gate(
+        Reason.NOT_DUE,
+        "the local time of the schedule is not in this run's hour",
+        "NOT f.due",
+    ),
+    Gate(Reason.EXITED, "the person has left by `exit`", f"f.exited OR {_REACHED}"),
+    Gate(Reason.NO_SEGMENT, "no segment fits", "f.segment IS NULL"),
+    Gate(
+        Reason.NO_CONSENT,
+        "the column of `consent` is not true",
+        "%(consent)s::boolean AND f.consent IS NOT TRUE",
+        excuses=True,
+    ),
+    Gate(
+        Reason.NOT_SAMPLED,
+        "the person is outside `sample`",
+        "%(sample)s::float8 IS NOT NULL AND {sample} >= %(sample)s::float8",
+        excuses=True,
+    ),
+    Gate(
+        Reason.INVALID_ADDRESS,
+        "the address is not exactly one",
+        "f.address IS NULL OR length(f.address) > 254 OR position('@' IN f.address) > 65"
+        " OR f.address !~ %(address)s::text",
+    ),
+    Gate(
+        Reason.SUPPRESSED,
+        "the person or address must not be mailed",
+        _listed(f"s.reason <> 'unsubscribed' AND {_LISTED}"),
+        again=True,
+    ),
+    Gate(
+        Reason.UNSUBSCRIBED,
+        "the person said no to this topic, or to all",
+        _listed(f"s.reason = 'unsubscribed' AND {_SAID_NO}"),
+        again=True,
+        excuses=True,
+    ),
+    Gate(
+        Reason.MISSING_VARIABLE,
+        "a value that the mail certainly prints is missing",
+        "EXISTS (SELECT FROM unnest(f.required, f.special) AS r (name, special)"
+        " WHERE f.vars ->> r.name IS NULL OR r.special AND f.vars ->> r.name = ANY (%(specials)s::text[]))",
+    ),
+    Gate(Reason.QUIET_HOURS, "it is a quiet hour where the person is", "f.quiet", excuses=True),
 )
-"""`duplicate_address` comes after all of these: it looks at the people whom they let pass."""
+"""These look at one person each. Behind them come, over those who are left: `duplicate_address`,
+`frequency_capped`, and what a person decides about the whole run: `held` and `not_approved`."""
 
 
 def first_reason(*, again: bool = False) -> str:
     """The CASE expression over ``f`` that gives a candidate's reason, or NULL if every gate lets it pass."""
-    whens = [f"WHEN {gate.skips}\n     THEN '{gate.reason}'" for gate in GATES if gate.again or not again]
+    whens = [f"WHEN {gate.sql}\n     THEN '{gate.reason}'" for gate in GATES if gate.again or not again]
     return "CASE " + "\n     ".join(whens) + " END"
+
+
+def every_verdict() -> str:
+    """An expression over ``f``: an object that tells of each gate whether it skips the candidate."""
+    pairs = [f"'{gate.reason}', coalesce({gate.sql}, false)" for gate in GATES]
+    return "jsonb_build_object(" + ",\n     ".join(pairs) + ")"

@@ -102,6 +102,8 @@ def add_tasks(dag: DAG, ref: LoopRef, extras: Extras) -> None:
 def schedule(loop: Loop) -> CronTriggerTimetable | list[Asset] | None:
     """When Airflow starts the loop: its first step's trigger."""
     trigger = loop.steps[0].trigger
+    if isinstance(trigger, ScheduleTrigger) and trigger.timezone == "user":
+        return CronTriggerTimetable("0 * * * *", timezone="UTC")  # each run mails those whose local time has come
     if isinstance(trigger, ScheduleTrigger):
         return CronTriggerTimetable(trigger.cron, timezone=trigger.timezone or default_timezone())
     if isinstance(trigger, AssetTrigger):

@@ -42,6 +42,8 @@ def _facts(loop: Loop) -> Iterator[tuple[str, str]]:
 
 def _when(step: Step) -> str:
     trigger = step.trigger
+    if isinstance(trigger, ScheduleTrigger) and trigger.timezone == "user":
+        return f"`{trigger.cron}` by each person's own clock, looked at every hour"
     if isinstance(trigger, ScheduleTrigger):
         return f"`{trigger.cron}` ({trigger.timezone or 'the installation’s time zone'})"
     if isinstance(trigger, AssetTrigger):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from skene_airflow.ledger.ledger import Cursor, Ledger
+    from skene_airflow.ledger.runs import Names
     from skene_airflow.nouns import Mode, Status
 
 
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 class Lane:
     """What one sender may lease: the open batches of one step and mode that one channel can send."""
 
-    loop_id: str
-    step_id: str
+    names: Names
     mode: Mode
     shard: int
     provider: str
@@ -32,8 +32,7 @@ class Lane:
     def facts(self) -> dict[str, object]:
         """The lane as parameters of a statement."""
         return {
-            "loop_id": self.loop_id,
-            "step_id": self.step_id,
+            **self.names.facts(),
             "mode": self.mode,
             "shard": self.shard,
             "provider": self.provider,
@@ -95,6 +94,12 @@ def members(ledger: Ledger, cur: Cursor, picked: Picked, recheck: str, params: M
     text = ledger.sql("batches", "members").replace("/* recheck */", recheck)
     cur.execute(text, {**params, "run_no": picked.run_no, "batch_id": picked.batch_id})
     return cur.fetchall()
+
+
+def window(ledger: Ledger, cur: Cursor, picked: Picked, lane: Lane, most: int) -> list[str]:
+    """The keys of the people who are frozen next: this batch's, and those of batches behind it, ``most`` in all."""
+    cur.execute(ledger.sql("batches", "window"), {**lane.facts(), "batch_id": picked.batch_id, "most": most})
+    return [row["user_key"] for row in cur.fetchall()]
 
 
 def leave(ledger: Ledger, cur: Cursor, status: Status, gone: Mapping[int, str]) -> None:

@@ -14,8 +14,10 @@ from skene_airflow.nouns import Mode, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from skene_airflow.ledger.ledger import Cursor, Ledger
+    from skene_airflow.ledger.runs import Names
 
 MAX_SHARDS = 4
 """Mapped `send` tasks of one run: two to four saturate a provider; more gain nothing."""
@@ -38,37 +40,62 @@ class Claim:
         self._ledger, self.cur, self.run = ledger, cur, run
 
     def commit(self, decision: str, params: Mapping[str, object], cut: Cut | None) -> Run:
-        """Record what ``decision`` (a SELECT of judged candidates) says; with ``cut``, claim the audience."""
+        """Record what ``decision`` (a SELECT of judged candidates) says; with ``cut``, claim the audience.
+
+        ``params`` are the decision's own; ``now``, ``loop_ids`` and ``held`` also tell whether the claim counts.
+        """
+        stage = f"{self._ledger.schema}.{self.run.stage_table}"
         shape = self._ledger.sql("decide", "claim" if cut else "shadow").replace("/* decision */", decision)
+        facts: dict[str, object] = {**params, **self._facts(cut)}
+        # Both sorts of a large audience fit in memory that the default of 4 MB would spill.
+        self.cur.execute("SET LOCAL work_mem = '64MB'")
+        # The statement is long and runs once: compiling it would cost more than it gains.
+        self.cur.execute("SET LOCAL jit = off")
+        self.cur.execute(shape.replace("/* stage */", stage) + "\n" + self._ledger.sql("decide", "record"), facts)
+        counted = self.cur.fetchall()
+        facts |= {
+            "candidates": sum(row["rows"] for row in counted),
+            "unknown_zones": sum(row["unknown_zones"] for row in counted),
+            "verdicts": Jsonb(_tally(counted)),
+            "claims": cut is not None,
+        }
+        self.cur.execute(self._ledger.sql("runs", "decided"), facts)
+        decided = as_run(one(self.cur))
+        self.cur.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(self._ledger.schema, self.run.stage_table)))
+        return decided
+
+    def _facts(self, cut: Cut | None) -> dict[str, object]:
         run = self.run
-        facts: dict[str, object] = {
-            **params,
+        return {
             "run_no": run.run_no,
             "loop_id": run.loop_id,
             "step_id": run.step_id,
             "mode": run.mode,
-            "template_no": run.template_no,
             "expires_at": run.expires_at,
             "shards": MAX_SHARDS,
             "provider": cut.provider if cut else None,
             "batch_size": cut.batch_size if cut else None,
             "marks": bool(cut and cut.marks and run.mode is Mode.LIVE),
         }
-        # Both sorts of a large audience fit in memory that the default of 4 MB would spill.
-        self.cur.execute("SET LOCAL work_mem = '64MB'")
-        self.cur.execute(shape + "\n" + self._ledger.sql("decide", "record"), facts)
-        counted = self.cur.fetchall()
-        self.cur.execute(
-            self._ledger.sql("runs", "decided"),
-            {
-                "run_no": run.run_no,
-                "candidates": sum(row["rows"] for row in counted),
-                "verdicts": Jsonb(_tally(counted)),
-            },
-        )
-        decided = as_run(one(self.cur))
-        self.cur.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(self._ledger.schema, run.stage_table)))
-        return decided
+
+    def last_claimed(self, names: Names) -> tuple[str | None, str | None] | None:
+        """The entry rule and key column that people last entered this step under; None before its first claim."""
+        claims_as = Mode.REDIRECT if self.run.mode is Mode.REDIRECT else Mode.LIVE
+        self.cur.execute(self._ledger.sql("runs", "last_claimed"), {**names.facts(), "claims_as": claims_as})
+        row = self.cur.fetchone()
+        return (row["entry_rule"], row["key_column"]) if row else None
+
+    def last_tick(self, names: Names) -> datetime | None:
+        """For when the last scheduled run before this one was, of those that staged their audience."""
+        self.cur.execute(self._ledger.sql("runs", "last_tick"), {**names.facts(), "as_of": self.run.as_of})
+        found: datetime | None = one(self.cur)["as_of"]
+        return found
+
+    def now(self) -> datetime:
+        """The database's time."""
+        self.cur.execute(self._ledger.sql("runs", "now"))
+        now: datetime = one(self.cur)["now"]
+        return now
 
 
 def _tally(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -78,20 +105,26 @@ def _tally(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @contextmanager
-def claiming(ledger: Ledger, run: Run) -> Iterator[Claim]:
-    """Take the step's lock and read the run again: a copy of the task that came first may have decided it."""
+def claiming(ledger: Ledger, run: Run, names: Names, *, capped: bool = False) -> Iterator[Claim]:
+    """Take the step's lock and read the run again: a copy of the task that came first may have decided it.
+
+    The lock is that of the step's oldest name, so that an old file still running somewhere waits as well. ``capped``
+    loops take one lock over all loops before it.
+    """
     key = {"loop_id": run.loop_id, "step_id": run.step_id, "run_id": run.run_id}
     with ledger.transaction() as cur:
-        cur.execute(ledger.sql("runs", "step_lock"), key)
+        if capped:
+            cur.execute(ledger.sql("runs", "cap_lock"))
+        cur.execute(ledger.sql("runs", "step_lock"), {"loop_id": names.loop_ids[-1], "step_id": names.step_ids[-1]})
         cur.execute(ledger.sql("runs", "get_locked"), key)
         yield Claim(ledger, cur, as_run(one(cur)))
 
 
-def open_shards(ledger: Ledger, run: Run) -> list[int]:
+def open_shards(ledger: Ledger, run: Run, names: Names) -> list[int]:
     """The shard numbers `send` is mapped over: none if nothing of the step and mode is open."""
     if run.mode is Mode.SHADOW:
         return []
-    facts = {"loop_id": run.loop_id, "step_id": run.step_id, "mode": run.mode}
+    facts = {**names.facts(), "mode": run.mode}
     with ledger.transaction() as cur:
         cur.execute(ledger.sql("batches", "open_batches"), facts)
         return list(range(min(MAX_SHARDS, int(one(cur)["batches"]))))

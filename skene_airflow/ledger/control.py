@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from skene_airflow.ledger.ledger import Cursor, Ledger
+    from skene_airflow.ledger.runs import Names
 
 ALL = "*"
 """Stands for every loop."""
@@ -90,10 +91,10 @@ def ahead(ledger: Ledger, connection: str) -> float:
     return float(row["wait"]) if row else 0.0
 
 
-def next_unmarked(ledger: Ledger, loop_id: str, step_id: str, after: int) -> dict[str, Any] | None:
+def next_unmarked(ledger: Ledger, names: Names, after: int) -> dict[str, Any] | None:
     """The next settled batch that `on_sent` is owed for: batch_id, columns, and its ``sent`` people."""
     with ledger.transaction() as cur:
-        facts = {"loop_id": loop_id, "step_id": step_id, "after": after}
+        facts = {**names.facts(), "after": after}
         cur.execute(ledger.sql("control", "unmarked"), facts)
         batch = cur.fetchone()
         if batch is None:
@@ -108,9 +109,9 @@ def marked(ledger: Ledger, batch_id: int) -> None:
         cur.execute(ledger.sql("control", "marked"), {"batch_id": batch_id})
 
 
-def has_open(ledger: Ledger, loop_id: str, step_id: str) -> bool:
+def has_open(ledger: Ledger, names: Names) -> bool:
     """Whether live mail of the step is still to be sent."""
     with ledger.transaction() as cur:
-        cur.execute(ledger.sql("batches", "open_batches"), {"loop_id": loop_id, "step_id": step_id, "mode": "live"})
+        cur.execute(ledger.sql("batches", "open_batches"), {**names.facts(), "mode": "live"})
         row = cur.fetchone()
     return bool(row and row["batches"])

@@ -13,12 +13,22 @@ from psycopg.types.json import Jsonb
 from skene_airflow.nouns import Mode, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from skene_airflow.ledger.ledger import Cursor, Ledger
 
-STAGE_COLUMNS = ("n", "user_key", "entry_key", "address", "timezone", "locale", "vars")
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a loop and a step are called, and were: today's name first, the oldest last."""
+
+    loop_ids: Sequence[str]
+    step_ids: Sequence[str]
+
+    def facts(self) -> dict[str, object]:
+        """The names as parameters of a statement."""
+        return {"loop_ids": list(self.loop_ids), "step_ids": list(self.step_ids)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,10 @@ class RunHeader:
     as_of: datetime
     expires_at: datetime
     loop_version: str
+    entry_rule: str = ""
+    """What once is per, in words that change whenever keys do."""
+    key_column: str = ""
+    transactional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +60,15 @@ class Run:
     mode: Mode
     as_of: datetime
     expires_at: datetime
-    template_no: int | None
+    contents: Sequence[Mapping[str, Any]]
     columns: Mapping[str, str]
     candidates: int | None
     duplicate_rows: int | None
     verdicts: Mapping[str, Any] | None
+    run_type: str
+    entry_rule: str | None
+    key_column: str | None
+    unknown_zones: int | None
     staged: bool
     decided: bool
 
@@ -73,11 +91,15 @@ def as_run(row: Mapping[str, Any]) -> Run:
         "run_id",
         "as_of",
         "expires_at",
-        "template_no",
+        "contents",
         "columns",
         "candidates",
         "duplicate_rows",
         "verdicts",
+        "run_type",
+        "entry_rule",
+        "key_column",
+        "unknown_zones",
     )
     facts = {name: row[name] for name in names}
     return Run(
@@ -92,12 +114,12 @@ class Stage:
         self._ledger, self._cur, self.run = ledger, cur, run
 
     @contextmanager
-    def rows(self) -> Iterator[psycopg.Copy]:
-        """Make the run's own stage table and take its rows in PostgreSQL's COPY text format."""
+    def rows(self, names: Sequence[str]) -> Iterator[psycopg.Copy]:
+        """Make the run's own stage table and take its rows, columns ``names``, in PostgreSQL's COPY text format."""
         table = sql.Identifier(self._ledger.schema, self.run.stage_table)
         like = sql.Identifier(self._ledger.schema, "stage")
         self._cur.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(table, like))
-        columns = sql.SQL(", ").join(map(sql.Identifier, STAGE_COLUMNS))
+        columns = sql.SQL(", ").join(map(sql.Identifier, names))
         try:
             with self._cur.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(table, columns)) as copy:
                 yield copy
@@ -106,19 +128,25 @@ class Stage:
         self.copied = self._cur.rowcount
         self._cur.execute(sql.SQL("ANALYZE {}").format(table))
 
-    def commit(self, header: RunHeader, columns: Mapping[str, str], template: tuple[str, str]) -> Run:
-        """Note what was staged; ``template`` is (sha256, content). The caller's transaction makes it final."""
-        self._cur.execute(self._ledger.sql("runs", "keep_template"), {"sha256": template[0], "content": template[1]})
-        template_no = one(self._cur)["template_no"]
+    def keep(self, sha256: str, content: str) -> int:
+        """Keep a compiled template; the same text is kept once. Returns its number."""
+        self._cur.execute(self._ledger.sql("runs", "keep_template"), {"sha256": sha256, "content": content})
+        return int(one(self._cur)["template_no"])
+
+    def commit(self, header: RunHeader, columns: Mapping[str, str], contents: Sequence[Mapping[str, Any]]) -> Run:
+        """Note what was staged, and what each segment and variant says. The caller's transaction makes it final."""
         facts = {
             "run_no": self.run.run_no,
             "rows": self.copied,
             "columns": Jsonb(dict(columns)),
-            "template_no": template_no,
+            "contents": Jsonb(list(contents)),
             "mode": header.mode,
             "as_of": header.as_of,
             "expires_at": header.expires_at,
             "loop_version": header.loop_version,
+            "entry_rule": header.entry_rule,
+            "key_column": header.key_column,
+            "transactional": header.transactional,
         }
         self._cur.execute(self._ledger.sql("runs", "staged"), facts)
         return as_run(one(self._cur))

@@ -83,7 +83,7 @@ class InAppAction(Model):
 
 
 class ActionPart(Model):
-    """Keys of an action that a loop gives to all its steps, or a segment puts in place of the step's."""
+    """Keys of an action that a loop gives to all its steps."""
 
     type: Literal["email", "in_app"] | None = Field(default=None, description="The kind of action.")
     provider: Provider | None = Field(default=None, description="Names the default connection.")
@@ -96,6 +96,13 @@ class ActionPart(Model):
     title: Text | None = Field(default=None, description="in_app: the title.")
     body: str | None = Field(default=None, description="in_app: the text.")
     link: Text | None = Field(default=None, description="in_app: where a click leads.")
+
+
+class SegmentAction(ActionPart):
+    """What a segment gets instead of what its step says."""
+
+    subject: Text | None = Field(default=None, description="Instead of the template's subject; Jinja as there.")
+    preheader: str | None = Field(default=None, description="Instead of the template's preheader.")
 
 
 Action: TypeAlias = Annotated[

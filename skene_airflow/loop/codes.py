@@ -73,6 +73,9 @@ SQL_NO_SENT: Final = "SK212"
 SQL_BOOLEAN: Final = "SK213"
 SQL_COLUMN: Final = "SK214"
 SQL_FOLDED: Final = "SK215"
+AUDIENCE_NAME: Final = "SK216"
+AUDIENCE_CYCLE: Final = "SK217"
+AUDIENCE_HIDES: Final = "SK218"
 
 REFUSED_BY_AIRFLOW: Final = "SK900"
 UNSUPPORTED: Final = "SK901"
@@ -142,6 +145,9 @@ TITLES: Final[dict[str, str]] = {
     SQL_BOOLEAN: "Not one boolean expression",
     SQL_COLUMN: "The query lacks a column",
     SQL_FOLDED: "YAML joins SQL lines behind a `--` comment",
+    AUDIENCE_NAME: "The name of a named audience cannot be used in SQL",
+    AUDIENCE_CYCLE: "Named audiences that read each other",
+    AUDIENCE_HIDES: "A named audience and another relation have one name",
     REFUSED_BY_AIRFLOW: "Airflow refuses the loop",
     UNSUPPORTED: "Not supported yet",
 }

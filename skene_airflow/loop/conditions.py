@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
 
-from skene_airflow.loop.actions import ActionPart
+from skene_airflow.loop.actions import SegmentAction
 from skene_airflow.loop.fields import SOME, Column, Duration, Name, Sql, duration
 from skene_airflow.loop.model import TAG, Model, by_type
 
@@ -54,7 +54,7 @@ class Segment(Model):
 
     name: Name = Field(description="The segment's name.")
     when: Sql | None = Field(default=None, description="A SQL boolean over the query's columns; absent: the rest.")
-    action: ActionPart | None = Field(default=None, description="What this segment gets instead.")
+    action: SegmentAction | None = Field(default=None, description="What this segment gets instead.")
 
 
 def _band(value: Any) -> Any:

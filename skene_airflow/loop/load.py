@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from skene_airflow.errors import LoopError
 from skene_airflow.loop import codes
+from skene_airflow.loop.audiences import Audiences, check_audiences, read_audiences
 from skene_airflow.loop.checks import check
 from skene_airflow.loop.defaults import DefaultsReader, merge, spread_action
 from skene_airflow.loop.faults import translate
@@ -49,13 +50,16 @@ def load_loop(path: Path, *, root: Path | None = None) -> Loop | LoopError:
     ``root`` is the loops folder (absent: the file's own); ``_defaults.yaml`` is read from there down.
     """
     folder = root if root is not None else path.parent
-    return _load(path, folder, DefaultsReader(folder))
+    return _load(path, folder, DefaultsReader(folder), read_audiences(folder))
 
 
 def load_folder(root: Path) -> Folder:
-    """Every loop below ``root``. Files with one id are all refused; no broken file hides another."""
-    reader = DefaultsReader(root)
-    results = {path: _load(path, root, reader) for path in loop_files(root)}
+    """Every loop below ``root``. Files with one id are all refused; no broken file hides another.
+
+    A named audience that is broken is an error of its own, and of each loop that reads it.
+    """
+    reader, audiences = DefaultsReader(root), read_audiences(root)
+    results = {path: _load(path, root, reader, audiences) for path in loop_files(root)}
     by_id: dict[str, list[Path]] = defaultdict(list)
     for path in results:
         by_id[path.stem].append(path)
@@ -64,6 +68,8 @@ def load_folder(root: Path) -> Folder:
             results.update({path: _twin(path, paths, results[path], root) for path in paths})
     loops = [result for result in results.values() if isinstance(result, Loop)]
     errors = [result for result in results.values() if isinstance(result, LoopError)]
+    told = {fault.file for error in errors for fault in error.faults}
+    errors += [LoopError(found) for found in audiences.faults.values() if found and found[0].file not in told]
     return Folder(tuple(sorted(loops, key=lambda loop: loop.id)), tuple(errors))
 
 
@@ -89,7 +95,7 @@ def _shown(path: Path, root: Path) -> str:
     return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
 
 
-def _load(path: Path, root: Path, reader: DefaultsReader) -> Loop | LoopError:
+def _load(path: Path, root: Path, reader: DefaultsReader, audiences: Audiences) -> Loop | LoopError:
     file = _shown(path, root)
     try:
         with path.open("rb") as opened:
@@ -110,12 +116,14 @@ def _load(path: Path, root: Path, reader: DefaultsReader) -> Loop | LoopError:
     tree = merge(defaults.root, parsed.root) if defaults.root is not None else parsed.root
     tree = spread_action(tree)
     spec, found = _validate(tree)
-    faults += found
+    used, wrong = check_audiences(tree, audiences)
+    faults += [*found, *wrong]
     if spec is None or faults:
         return _refused(faults, file)
     text = parsed.source.text
-    version = hashlib.sha256("\0".join((text, *defaults.texts)).encode()).hexdigest()[:12]
-    return Loop.build(spec, tree, id=path.stem, file=file, text=text, root=root, version=version)
+    texts = (text, *defaults.texts, *(audience.query for audience in used))
+    version = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
+    return Loop.build(spec, tree, id=path.stem, file=file, text=text, root=root, version=version, audiences=used)
 
 
 def _validate(tree: Node) -> tuple[LoopFile | None, list[Fault]]:

@@ -1,5 +1,6 @@
 """The rules of a loop: once per what, when not, how many at most, what counts as success, what if it fails."""
 
+import json
 from datetime import timedelta
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -51,6 +52,14 @@ class Entry(Model):
         default="include", description="Whether people who qualify at the first live run get the mail."
     )
     each_run: SkipJsonSchema[bool] = Field(default=False, exclude=True, description="True for `entry: each_run`.")
+
+    def rule(self) -> str:
+        """What once is per, in one spelling: it changes whenever entry keys do, or the time between two entries."""
+        if self.each_run:
+            return "each_run"
+        per = f"per {json.dumps(sorted(self.per))}" if self.per else ""
+        every = f"every {int(self.every.total_seconds())}s" if self.every else ""
+        return " ".join(part for part in (per, every) if part) or "once"
 
 
 def _entry(value: Any) -> Any:

@@ -108,7 +108,8 @@ class Loop(LoopFile):
     """A loop that was read and found good.
 
     ``file`` is the file as shown to people, ``text`` its YAML, ``root`` the loops folder, ``version`` twelve
-    hexadecimal digits over the YAML and the defaults that were applied. Steps' actions are merged already.
+    hexadecimal digits over the YAML, the defaults that were applied and the named audiences that are read.
+    ``audiences`` has the name and SELECT of each of those, behind what it reads itself. Steps' actions are merged.
     """
 
     id: str
@@ -116,11 +117,12 @@ class Loop(LoopFile):
     text: str = Field(repr=False)
     root: Path
     version: str
+    audiences: tuple[tuple[str, str], ...] = Field(default=(), repr=False)
     _tree: Node = PrivateAttr()
 
     @classmethod
     def build(cls, spec: LoopFile, tree: Node, **identity: Any) -> "Loop":
-        """A loop from its validated file, the tree it was read from, and id, file, text, root and version."""
+        """A loop from its validated file, the tree it was read from, and what only its folder can tell."""
         loop = cls.model_construct(spec.model_fields_set | set(identity), **spec.__dict__, **identity)
         loop.__pydantic_private__ = {"_tree": tree}
         return loop

@@ -24,7 +24,7 @@ EMAIL: Final = "email"
 
 def check_sql(root: Node) -> Iterator[Fault]:
     """The faults of every piece of SQL in a loop."""
-    for loc, check in _places(root):
+    for loc, check in places(root):
         yield from _faults(root, loc, check)
     for loc, names in _wanted(root):
         yield from _lacking(root, loc, names)
@@ -48,7 +48,8 @@ def _steps(root: Node) -> Iterator[tuple[int, Node]]:
     yield from enumerate((root.get("steps") or root).items())
 
 
-def _places(root: Node) -> Iterator[tuple[Loc, Check]]:
+def places(root: Node) -> Iterator[tuple[Loc, Check]]:
+    """Where SQL may stand in a loop, and the check of each place."""
     for index, step in _steps(root):
         if found := condition_loc(root, index):
             yield found, check_select

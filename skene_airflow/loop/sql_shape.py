@@ -22,6 +22,13 @@ def relations(text: str) -> frozenset[str] | None:
     return None if statement is None else _relations(statement)
 
 
+def own_names(text: str) -> frozenset[str]:
+    """The names that a good SELECT gives to CTEs of its own."""
+    statement = statement_of(text)
+    nodes = walk(statement) if statement is not None else ()
+    return frozenset(str(node.ctename) for node in nodes if isinstance(node, ast.CommonTableExpr))
+
+
 def columns(text: str) -> tuple[str, ...] | None:
     """The names of a good SELECT's columns, where every one of them is written in it; None where one is not."""
     statement = statement_of(text)

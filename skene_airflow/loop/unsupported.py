@@ -16,25 +16,13 @@ if TYPE_CHECKING:
 _ANY: Final = "*"
 # Path (* is any step) → the values that are refused; _ANY: every value that is written.
 _TABLE: Final[dict[Loc, str]] = {
-    ("exit",): _ANY,
-    ("consent",): _ANY,
-    ("sample",): _ANY,
-    ("holdout",): _ANY,
-    ("frequency_cap",): _ANY,
-    ("quiet_hours",): _ANY,
     ("guard",): _ANY,
     ("goal",): _ANY,
-    ("was",): _ANY,
-    ("action", "variants"): _ANY,
     ("steps", "*", "ready"): _ANY,
-    ("steps", "*", "segments"): _ANY,
     ("steps", "*", "on_sent"): _ANY,
-    ("steps", "*", "was"): _ANY,
     ("steps", "*", "trigger", "type"): "database after",
-    ("steps", "*", "trigger", "timezone"): "user",
     ("steps", "*", "condition", "type"): "graphql",
     ("steps", "*", "action", "type"): "in_app",
-    ("steps", "*", "action", "variants"): _ANY,
 }
 _LATER: Final = "leave it out until a version that has it"
 
@@ -45,9 +33,6 @@ def unsupported(root: Node) -> Iterator[Fault]:
     for pattern, refused in _TABLE.items():
         for loc in _places(pattern, len(steps)):
             yield from _refused(root, loc, refused)
-    entry = root.get("entry")
-    if entry is not None and entry.value not in ("once", None):
-        yield key_fault(root, ("entry",), codes.UNSUPPORTED, "only `entry: once` is supported yet", _LATER)
     if len(steps) > 1 and isinstance(steps[1].value, dict):
         what = "a second step is not supported yet"
         yield node_fault(root, ("steps", 1), codes.UNSUPPORTED, what, "make it a loop of its own for now")

@@ -46,11 +46,8 @@ def uses_of(loop: Loop, step: Step) -> Iterator[Use]:
 
 
 def _uses(loop: Loop, content: Content) -> Iterator[Use]:
-    written: dict[str, object] = {
-        f"personalization.{key}": value for key, value in content.action.personalization.items()
-    }
-    if content.over is not None:
-        written |= {"subject": content.over.subject, "preheader": content.over.preheader}
+    written: dict[str, object] = {"subject": content.subject, "preheader": content.preheader}
+    written |= {f"personalization.{key}": value for key, value in content.action.personalization.items()}
     for key, value in written.items():
         at = loop.fault(content.path(key), "", "")
         for column, _ in _read(value) if isinstance(value, str) else ():

@@ -10,7 +10,7 @@ from skene_airflow.loop.schema import EmailAction, Step
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from skene_airflow.loop.actions import ActionPart, Variant
+    from skene_airflow.loop.actions import SegmentAction, Variant
     from skene_airflow.loop.schema import Loop
 
 ALL = "all"
@@ -26,13 +26,33 @@ class Content:
     segment: str = ALL
     variant: str | None = None
     over: Variant | None = None
-    part: ActionPart | None = None
+    part: SegmentAction | None = None
     part_where: str = ""
 
     @property
     def template(self) -> str:
         """The template's name: the variant's own, else the action's."""
         return (self.over.template if self.over else None) or self.action.template
+
+    @property
+    def subject(self) -> str | None:
+        """The variant's own subject, else the segment's; None where the template's counts."""
+        return self._line("subject")
+
+    @property
+    def preheader(self) -> str | None:
+        """The variant's own preheader, else the segment's; None where the template's counts."""
+        return self._line("preheader")
+
+    @property
+    def weight(self) -> float:
+        """This content's share among those of its segment, relative to theirs."""
+        return self.over.weight if self.over is not None else 1.0
+
+    def _line(self, key: str) -> str | None:
+        own = getattr(self.over, key, None)
+        found: str | None = getattr(self.part, key, None) if own is None else own
+        return found
 
     def path(self, key: str) -> str:
         """The path of a key of the action, in the part that wrote it; of the variant for what a variant says."""
@@ -74,7 +94,7 @@ def _variants(content: Content) -> Iterator[Content]:
         yield Content(content.action, content.where, content.segment, name, over, content.part, content.part_where)
 
 
-def _merged(action: EmailAction, part: ActionPart) -> EmailAction:
+def _merged(action: EmailAction, part: SegmentAction) -> EmailAction:
     """The step's action with a segment's keys in place of its own; a template of its own has none of the variants."""
     written = {name: getattr(part, name) for name in part.model_fields_set if name in EmailAction.model_fields}
     changes = {name: value for name, value in written.items() if value is not None}

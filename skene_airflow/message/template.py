@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jinja2 import TemplateSyntaxError
 
 from skene_airflow.errors import LoopError, SkeneError
+from skene_airflow.loop import codes
 from skene_airflow.message.address import InvalidAddress, one_mailbox
 from skene_airflow.message.blueprint import Blueprint, Words
 from skene_airflow.message.codes import Code
@@ -22,7 +23,7 @@ from skene_airflow.message.utm import query_of
 from skene_airflow.message.version import Given, Reading, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from skene_airflow.loop.schema import Loop, Step
     from skene_airflow.nouns import Fault
@@ -60,13 +61,25 @@ def check_templates(loop: Loop) -> list[Fault]:
     """Return the faults of the templates of all steps, segments and variants, each once."""
     found: set[Fault] = set()
     for step in loop.steps:
-        seen: list[tuple[object, object]] = []
+        found.update(_ways(loop, step))
+        seen: list[tuple[object, ...]] = []
         for content in contents(loop, step):
-            what = (content.action, content.over)
+            what = (content.action, content.over, content.part)
             if what not in seen:
                 seen.append(what)
                 found.update(compile_draft(loop, step, content)[1])
     return sorted(found)
+
+
+def _ways(loop: Loop, step: Step) -> Iterator[Fault]:
+    """A fault for each segment that wants to leave by another way than its step."""
+    for number, segment in enumerate(step.segments if isinstance(step.segments, tuple) else ()):
+        for key in ("type", "provider"):
+            wanted = getattr(segment.action, key, None)
+            if wanted not in (None, getattr(step.action, key, None)):
+                where = f"steps[{loop.steps.index(step)}].segments[{number}].action.{key}"
+                what, hint = f"a segment's {key} is that of its step", "leave it out, or make it a loop of its own"
+                yield loop.fault(where, codes.VALUE, what, hint)
 
 
 @dataclass(slots=True)
@@ -142,9 +155,8 @@ class _Compiler:
         return query_of(utm)
 
     def _over(self) -> tuple[str | None, str | None]:
-        """The variant's own subject and preheader."""
-        over = self.content.over
-        texts = (over.subject, over.preheader) if over else (None, None)
+        """The subject and preheader that a variant or segment puts in place of the template's."""
+        texts = (self.content.subject, self.content.preheader)
         for key, text in zip(("subject", "preheader"), texts, strict=True):
             if text is not None:
                 uses = self._value(text, self.content.path(key), Reader(self.keys, BUILT_IN))

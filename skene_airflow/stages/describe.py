@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
-from psycopg.pq import DiagnosticField, ExecStatus
 
-from skene_airflow.audience.condition import Question, asking
+from skene_airflow.audience.condition import Question, Refusal, asking, bare, parsed
 from skene_airflow.errors import QueryError, SettingsError
 from skene_airflow.loop.schema import Loop, QueryCondition, ScheduleTrigger, Step
 from skene_airflow.message.columns import uses_of
@@ -37,7 +36,6 @@ TITLES: Final[dict[str, str]] = {
 
 # The moment does not matter: nothing is executed. One that no query is likely to hold as text of its own.
 _AS_OF: Final = datetime(2001, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
-_PREFIX: Final = "SELECT * FROM (\n"
 
 
 class _RefusedError(Exception):
@@ -70,7 +68,7 @@ def _step(conn: psycopg.Connection[Any], loop: Loop, step: Step) -> Iterator[Fau
         return
     path = loop.query_path(step)
     try:
-        columns = _columns(conn, step, step.condition)
+        columns = _columns(conn, loop, step, step.condition)
     except _RefusedError as refused:
         file, line, column = loop.place(path, refused.offset)
         fault = loop.fault(path, QUERY_REFUSED, f"the database refuses the query: {refused.message}", refused.hint)
@@ -101,31 +99,26 @@ def _instead(name: str, columns: list[str]) -> str:
     return f"did you mean '{near[0]}'?" if near else f"it returns {', '.join(sorted(set(columns))) or 'nothing'}"
 
 
-def _columns(conn: psycopg.Connection[Any], step: Step, condition: QueryCondition) -> list[str]:
+def _columns(conn: psycopg.Connection[Any], loop: Loop, step: Step, condition: QueryCondition) -> list[str]:
     """The names of the query's columns, from the database's parser. Raises _RefusedError or SettingsError."""
     zone = step.trigger.timezone if isinstance(step.trigger, ScheduleTrigger) else None
-    question = Question(condition.query, _AS_OF, zone if zone and zone != "user" else "UTC", condition.timeout)
+    zone = zone if zone and zone != "user" else "UTC"
+    question = Question(condition.query, _AS_OF, zone, condition.timeout, loop.audiences)
     try:
-        with asking(conn, question) as bound:
-            return _described(conn, bound, condition.query)
+        with asking(conn, question):
+            text = bare(conn, question)
+            found = parsed(conn, text)
     except QueryError as error:
         raise SettingsError(f"the database cannot be asked: {error}") from None
     except psycopg.Error:
         raise SettingsError("the database cannot be asked: the connection broke; try again") from None
-
-
-def _described(conn: psycopg.Connection[Any], bound: str, query: str) -> list[str]:
-    prepared = conn.pgconn.prepare(b"", f"{_PREFIX}{bound}\n) AS q".encode())
-    if prepared.status != ExecStatus.COMMAND_OK:
-
-        def said(field: DiagnosticField) -> str:
-            return (prepared.error_field(field) or b"").decode("utf-8", "replace")
-
-        at = int(said(DiagnosticField.STATEMENT_POSITION) or len(_PREFIX) + 1) - 1 - len(_PREFIX)
-        message = said(DiagnosticField.MESSAGE_PRIMARY) or "no reason was given"
-        raise _RefusedError(message, said(DiagnosticField.MESSAGE_HINT), _unbound(query, bound, at))
-    shape = conn.pgconn.describe_prepared(b"")
-    return [(shape.fname(index) or b"").decode() for index in range(shape.nfields)]
+    if isinstance(found, Refusal):
+        what, at = text.find(found.position) or ("the query", 0)
+        message = found.message or "no reason was given"
+        if what != "the query":
+            raise _RefusedError(f"{what}: {message}", found.hint, 0)
+        raise _RefusedError(message, found.hint, _unbound(condition.query, text.piece(what), at))
+    return [name for name, _ in found]
 
 
 def _unbound(query: str, bound: str, at: int) -> int:

@@ -5,16 +5,26 @@ from __future__ import annotations
 import logging
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
-from skene_airflow.audience import condition
-from skene_airflow.errors import SkeneError
+from skene_airflow.audience.assignment import ranges
+from skene_airflow.audience.condition import asking, bare, check, describe, stream
+from skene_airflow.audience.decision import Arm
+from skene_airflow.audience.staging import COLUMNS, Wanted
+from skene_airflow.audience.staging import staging as staging_query
 from skene_airflow.ledger.runs import Run, RunHeader, staging
-from skene_airflow.loop.schema import QueryCondition
+from skene_airflow.message.contents import ALL, contents
 from skene_airflow.message.template import compile_blueprint
 from skene_airflow.stages.mode import read_conf, run_mode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from skene_airflow.ledger.runs import Stage
+    from skene_airflow.loop.schema import Loop, Step
+    from skene_airflow.message.blueprint import Blueprint
+    from skene_airflow.message.contents import Content
     from skene_airflow.stages.job import Job
 
 log = logging.getLogger(__name__)
@@ -47,6 +57,9 @@ def evaluate(job: Job) -> Staged:
         job.run.as_of,
         job.run.as_of + (asked.expires_after or job.loop.expires_after),
         job.loop.version,
+        job.loop.entry.rule(),
+        job.loop.user.key,
+        job.loop.class_ == "transactional",
     )
     run = _stage(job, header)
     log.info("evaluate: %s rows staged, mode %s, as of %s", run.candidates, run.mode, run.as_of.isoformat())
@@ -54,25 +67,43 @@ def evaluate(job: Job) -> Staged:
 
 
 def _stage(job: Job, header: RunHeader) -> Run:
-    blueprint = compile_blueprint(job.loop, job.step)
-    user = job.loop.user
-    columns = condition.UserColumns(user.key, user.email, user.timezone, user.locale)
+    said = [(content, compile_blueprint(job.loop, job.step, content)) for content in contents(job.loop, job.step)]
+    keep = sorted({column for _, blueprint in said for column in blueprint.columns})
+    question = job.question()
+    wanted = wanted_of(job.loop, job.step, keep)
     with staging(job.ledger, header) as stage:
         if stage.run.staged:
             log.info("evaluate: this run staged its audience before; it is kept")
             return stage.run
-        with closing(job.source()) as conn, condition.asking(conn, _question(job)) as bound:
-            types = condition.describe(conn, bound, _question(job))
-            query = condition.staging_query(bound, types, columns, blueprint.columns)
-            with stage.rows() as rows:
-                for block in condition.stream(conn, query, _question(job)):
+        with closing(job.source()) as conn, asking(conn, question):
+            types = describe(conn, bare(conn, question), question)
+            text = staging_query(conn, question, types, wanted, ALL)
+            check(conn, text, question)  # a fault in a segment or in `exit` is told before anything is read
+            with stage.rows(COLUMNS) as rows:
+                for block in stream(conn, text, question):
                     rows.write(block)
-        kept = {name: types[name] for name in (user.key, *blueprint.columns)}
-        return stage.commit(header, kept, (blueprint.sha256, blueprint.to_json()))
+        kept = {name: types[name] for name in (job.loop.user.key, *keep)}
+        return stage.commit(header, kept, list(_kept(stage, said)))
 
 
-def _question(job: Job) -> condition.Question:
-    asked = job.step.condition
-    if not isinstance(asked, QueryCondition):
-        raise SkeneError(f"Step {job.step.id} has no SQL condition to evaluate.")
-    return condition.Question(asked.query, job.run.as_of, job.timezone, asked.timeout)
+def _kept(stage: Stage, said: Sequence[tuple[Content, Blueprint]]) -> Iterator[Mapping[str, Any]]:
+    """What each segment and variant says, as the run keeps it."""
+    for segment, group in groupby(said, lambda pair: pair[0].segment):
+        each = list(group)
+        for (content, made), (low, high) in zip(each, ranges([c.weight for c, _ in each]), strict=True):
+            number = stage.keep(made.sha256, made.to_json())
+            yield Arm(segment, content.variant, number, made.required, low, high).plain()
+
+
+def wanted_of(loop: Loop, step: Step, keep: Sequence[str]) -> Wanted:
+    """What a step wants to know of each row of its condition; ``keep`` are the columns that its mails read."""
+    return Wanted(
+        user=loop.user,
+        keep=keep,
+        segments=step.segments,
+        per=loop.entry.per or (),
+        each_run=loop.entry.each_run or (loop.entry.every is not None and not loop.entry.per),
+        consent=None if loop.class_ == "transactional" else loop.consent,
+        leaves=None if loop.exit == "goal" else loop.exit,
+        goal=loop.goal if loop.exit == "goal" else None,
+    )

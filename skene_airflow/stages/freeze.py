@@ -13,6 +13,7 @@ from skene_airflow.message.links import Signer
 from skene_airflow.message.render import InvalidAddress, Renderer, Row, Site
 from skene_airflow.message.values import revive
 from skene_airflow.nouns import Message, Mode, Reason, Status
+from skene_airflow.stages.leavers import MOST, Leavers
 from skene_airflow.stages.pace import policy_for_doubt
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Freezer:
         self._renderers: dict[int, Renderer] = {}
         self._recheck = recheck(self._ledger.schema)
         self._policy = policy_for_doubt(channel)
+        self._leavers = Leavers(job)
+        self._to_ask: list[str] = []
         self.left_out = 0
         self.uncertain = 0
 
@@ -51,6 +54,9 @@ class Freezer:
                 held = self._prepare(cur, picked, lane)
             if held is not None:
                 return held
+            if self._to_ask:  # on the source, so outside of the ledger's transaction
+                self._leavers.ask(self._to_ask)
+                self._to_ask = []
 
     def _prepare(self, cur: Cursor, picked: Picked, lane: Lane) -> Lease | None:
         if picked.in_doubt and (lane.window is None or picked.outside_window):
@@ -59,6 +65,10 @@ class Freezer:
         if not picked.must_freeze:
             return batches.lease(self._ledger, cur, picked)
         people = self._people(cur, picked)
+        if not (picked.late or picked.stopped) and self._leavers.unknown([p["user_key"] for p in people]):
+            self._to_ask = batches.window(self._ledger, cur, picked, lane, MOST)
+            return None
+        people = self._staying(cur, people)
         if picked.late:
             self._leave(cur, Status.EXPIRED, {p["delivery_id"]: Reason.EXPIRED for p in people})
             people = []
@@ -84,10 +94,20 @@ class Freezer:
 
     def _people(self, cur: Cursor, picked: Picked) -> list[Member]:
         loop = self._job.loop
-        rules = {"loop_id": loop.id, "topic": loop.topic, "transactional": loop.class_ == "transactional"}
+        rules = {
+            "loop_ids": list(self._job.names.loop_ids),
+            "topic": loop.topic,
+            "transactional": loop.class_ == "transactional",
+        }
         people = batches.members(self._ledger, cur, picked, self._recheck, rules)
         self._leave(cur, Status.CANCELLED, {p["delivery_id"]: p["reason"] for p in people if p["reason"]})
         return [p for p in people if not p["reason"]]
+
+    def _staying(self, cur: Cursor, people: list[Member]) -> list[Member]:
+        """Those who have not left by `exit`."""
+        gone = {p["delivery_id"]: Reason.EXITED.value for p in people if self._leavers.has_left(p["user_key"])}
+        self._leave(cur, Status.CANCELLED, gone)
+        return [p for p in people if p["delivery_id"] not in gone]
 
     def _leave(self, cur: Cursor, status: Status, gone: dict[int, str]) -> None:
         batches.leave(self._ledger, cur, status, gone)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from skene_airflow.audience.condition import Question
 from skene_airflow.errors import SkeneError
 from skene_airflow.ledger import Ledger, runs
-from skene_airflow.loop.schema import EmailAction
+from skene_airflow.ledger.runs import Names
+from skene_airflow.loop.schema import EmailAction, QueryCondition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,6 +49,24 @@ class Job:
         """The zone of the condition's session: the trigger's, else the deployment's default."""
         zone = getattr(self.step.trigger, "timezone", None)
         return zone if zone and zone != "user" else self.run.timezone
+
+    @property
+    def names(self) -> Names:
+        """What the loop and the step are called, and were."""
+        loop, step = self.loop, self.step
+        return Names((loop.id, *reversed(loop.was)), (step.id, *reversed(step.was)))
+
+    @property
+    def capped(self) -> bool:
+        """Whether a frequency cap counts for this loop's mail."""
+        return self.loop.frequency_cap is not None and self.loop.class_ != "transactional"
+
+    def question(self) -> Question:
+        """The step's condition, ready to be asked. Raises SkeneError if it is no SQL."""
+        asked = self.step.condition
+        if not isinstance(asked, QueryCondition):
+            raise SkeneError(f"Step {self.step.id} has no SQL condition to evaluate.")
+        return Question(asked.query, self.run.as_of, self.timezone, asked.timeout, self.loop.audiences)
 
     @property
     def email(self) -> EmailAction:

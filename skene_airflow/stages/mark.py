@@ -42,7 +42,7 @@ def mark(job: Job) -> Marked:
     if job.step.on_sent is None:
         return done
     with closing(job.source()) as conn:
-        while batch := control.next_unmarked(job.ledger, job.loop.id, job.step.id, after):
+        while batch := control.next_unmarked(job.ledger, job.names, after):
             after = batch["batch_id"]
             if batch["people"]:
                 _run(job, conn, batch["columns"], batch["people"])

@@ -28,6 +28,7 @@ class Asked:
 
     mode: Mode | None = None
     expires_after: timedelta | None = None
+    rekey: bool = False
 
 
 def read_conf(conf: Mapping[str, object]) -> Asked:
@@ -35,13 +36,15 @@ def read_conf(conf: Mapping[str, object]) -> Asked:
     unknown = sorted(set(conf) - set(_KEYS))
     if unknown:
         raise ConfError(f"conf has the unknown key {unknown[0]!r}; a loop knows: {', '.join(_KEYS)}.")
-    for key in ("release", "rekey"):
-        if conf.get(key):
-            raise ConfError(f"conf key {key!r} is not supported yet; trigger the run without it.")
+    if conf.get("release"):
+        raise ConfError("conf key 'release' is not supported yet; trigger the run without it.")
+    rekey = conf.get("rekey", False)
+    if not isinstance(rekey, bool):
+        raise ConfError(f"conf says rekey {rekey!r}; write true or false, without quotes.")
     mode = conf.get("mode", "auto")
     if mode not in ("auto", "shadow", "live"):
         raise ConfError(f"conf says mode {mode!r}; write auto, shadow or live.")
-    return Asked(None if mode == "auto" else Mode(str(mode)), _span(conf.get("expires_after")))
+    return Asked(None if mode == "auto" else Mode(str(mode)), _span(conf.get("expires_after")), rekey)
 
 
 def _span(value: object) -> timedelta | None:

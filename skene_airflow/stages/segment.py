@@ -6,18 +6,18 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from skene_airflow.audience.decision import Rules, decision
+from skene_airflow.audience.decision import decision
 from skene_airflow.errors import SettingsError
 from skene_airflow.ledger.claims import Cut, claiming, open_shards
-from skene_airflow.ledger.runs import Run, address_key, template
-from skene_airflow.message.blueprint import Blueprint
 from skene_airflow.nouns import Mode, Verdict
 from skene_airflow.stages.checklist import refuse_unready
+from skene_airflow.stages.rules import rules_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from skene_airflow.channels.base import Channel
+    from skene_airflow.ledger.runs import Run
     from skene_airflow.stages.job import Job
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def segment(job: Job, channel: Channel | None) -> Segmented:
     run = job.recorded()
     if not run.decided:
         run = _decide(job, run, channel)
-    shards = open_shards(job.ledger, run)
+    shards = open_shards(job.ledger, run, job.names)
     _tell(run)
     return Segmented(run.mode, run.candidates or 0, run.duplicate_rows or 0, dict(run.verdicts or {}), shards)
 
@@ -57,22 +57,12 @@ def _decide(job: Job, run: Run, channel: Channel | None) -> Run:
             raise SettingsError(message)
         refuse_unready(job, run.mode, channel)  # before the first claim: nobody is held by mail that cannot leave
         cut = Cut(channel.name, channel.batch_size, marks=job.step.on_sent is not None)
-    with claiming(job.ledger, run) as claim:
+    with claiming(job.ledger, run, job.names, capped=job.capped) as claim:
         if claim.run.decided:
             return claim.run
-        blueprint = Blueprint.from_json(template(claim.cur, job.ledger, claim.run.template_no or 0))
-        rules = Rules(
-            loop_id=run.loop_id,
-            step_id=run.step_id,
-            topic=job.loop.topic,
-            mode=run.mode,
-            transactional=job.loop.class_ == "transactional",
-            expires_at=run.expires_at,
-            address_key=address_key(claim.cur, job.ledger),
-            required=blueprint.required,
-            types=run.columns,
-        )
-        return claim.commit(decision(job.ledger.schema, run.stage_table), rules.params(), cut)
+        rules = rules_of(job, claim)
+        stage = f"{job.ledger.schema}.{run.stage_table}"
+        return claim.commit(decision(job.ledger.schema, stage, rules), rules.params(), cut)
 
 
 def _tell(run: Run) -> None:
@@ -87,3 +77,5 @@ def _tell(run: Run) -> None:
         run.count(Verdict.SKIP),
         f" ({why})" if why else "",
     )
+    if run.unknown_zones:
+        log.info("segment: %s people have no known time zone; the trigger's counts for them", run.unknown_zones)

@@ -130,8 +130,7 @@ class Sender:
     def _lane(self, mode: Mode) -> Lane:
         given_up = tuple(batch for batch, tries in self._tries.items() if tries >= TRIES)
         return Lane(
-            self._job.loop.id,
-            self._job.step.id,
+            self._job.names,
             mode,
             self._shard,
             self._channel.name,

@@ -77,7 +77,7 @@ def upkeep(
 
 
 def _owes(job: Job) -> bool:
-    return job.loop.mode == "live" and control.has_open(job.ledger, job.loop.id, job.step.id)
+    return job.loop.mode == "live" and control.has_open(job.ledger, job.names)
 
 
 def _send(sender: Sender, kept: Kept, tell: Callable[[Sent], None]) -> None:

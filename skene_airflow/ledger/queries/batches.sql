@@ -7,14 +7,14 @@ SELECT b.batch_id, b.run_no, b.body, b.member_ids, b.attempts, b.in_doubt OR b.s
        b.expires_at < clock_timestamp() AS late,
        b.first_post_at < clock_timestamp() - %(window)s::interval AS outside_window,
        b.frozen_at < clock_timestamp() - interval '15 minutes' AS stale,
-       EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id IN ('*', %(loop_id)s)) AS stopped,
+       EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id = '*' OR t.loop_id = ANY (%(loop_ids)s::text[])) AS stopped,
        r.columns, r.as_of
 FROM {schema}.batches b JOIN {schema}.runs r USING (run_no)
-WHERE b.loop_id = %(loop_id)s AND b.step_id = %(step_id)s AND b.mode = %(mode)s AND b.provider = %(provider)s
+WHERE b.loop_id = ANY (%(loop_ids)s::text[]) AND b.step_id = ANY (%(step_ids)s::text[]) AND b.mode = %(mode)s AND b.provider = %(provider)s
   AND b.status <> 'done' AND (b.status = 'open' OR b.lease_until < clock_timestamp())
   AND (b.next_at IS NULL OR b.next_at <= clock_timestamp()) AND b.batch_id <> ALL (%(given_up)s)
   AND (b.status = 'open' AND NOT b.in_doubt
-       OR NOT EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id IN ('*', %(loop_id)s)))
+       OR NOT EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id = '*' OR t.loop_id = ANY (%(loop_ids)s::text[])))
 ORDER BY b.status = 'sending' DESC, b.in_doubt DESC, b.shard = %(shard)s DESC, b.batch_id
 LIMIT 1 FOR UPDATE OF b SKIP LOCKED;
 
@@ -24,15 +24,16 @@ SELECT extract(epoch FROM min(coalesce(greatest(b.next_at, b.lease_until), clock
                - clock_timestamp())::float AS seconds,
        count(*) AS batches
 FROM {schema}.batches b
-WHERE b.loop_id = %(loop_id)s AND b.step_id = %(step_id)s AND b.mode = %(mode)s AND b.provider = %(provider)s
+WHERE b.loop_id = ANY (%(loop_ids)s::text[]) AND b.step_id = ANY (%(step_ids)s::text[]) AND b.mode = %(mode)s AND b.provider = %(provider)s
   AND b.status <> 'done' AND b.batch_id <> ALL (%(given_up)s)
   AND (b.shard = %(shard)s OR b.lease_until IS NULL)
   AND (b.status = 'open' AND NOT b.in_doubt
-       OR NOT EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id IN ('*', %(loop_id)s)));
+       OR NOT EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id = '*' OR t.loop_id = ANY (%(loop_ids)s::text[])));
 
 -- name: open_batches
 SELECT count(*) AS batches FROM {schema}.batches
-WHERE loop_id = %(loop_id)s AND step_id = %(step_id)s AND mode = %(mode)s AND status <> 'done';
+WHERE loop_id = ANY (%(loop_ids)s::text[]) AND step_id = ANY (%(step_ids)s::text[]) AND mode = %(mode)s
+  AND status <> 'done';
 
 -- name: members
 -- Who is in the batch, and (recheck) why somebody must leave it before it is frozen.
@@ -41,6 +42,17 @@ SELECT f.delivery_id, f.user_key, f.entry_key, f.address, f.timezone, f.locale, 
 FROM {schema}.deliveries f
 WHERE f.run_no = %(run_no)s AND f.batch_id = %(batch_id)s AND f.status = 'queued'
 ORDER BY f.pos;
+
+-- name: window
+-- The keys of this batch's people and of those in the batches behind it: who has left is asked for all of them at once.
+SELECT d.user_key FROM (
+    SELECT run_no, batch_id FROM {schema}.batches
+    WHERE loop_id = ANY (%(loop_ids)s::text[]) AND step_id = ANY (%(step_ids)s::text[]) AND mode = %(mode)s
+      AND provider = %(provider)s AND status = 'open' AND NOT in_doubt AND batch_id >= %(batch_id)s
+      AND (shard = %(shard)s OR batch_id = %(batch_id)s)
+    ORDER BY batch_id LIMIT %(most)s
+) b JOIN {schema}.deliveries d ON d.run_no = b.run_no AND d.batch_id = b.batch_id AND d.status = 'queued'
+ORDER BY d.batch_id, d.pos LIMIT %(most)s;
 
 -- name: leave
 -- People who may not be mailed after all give their entry back.

@@ -3,7 +3,8 @@
 
 -- name: claim
 -- batch_size members make a batch; an entry given back (expired, cancelled) is taken over, and the run that had it
--- keeps the outcome in its decision. Whoever lost a race reads as already_entered.
+-- keeps the outcome in its decision. Whoever lost a race reads as already_entered. The decision is narrow: what a
+-- mail needs of a person is fetched from the stage for those who get one.
 WITH judged AS MATERIALIZED (
 /* decision */
 ), sends AS (
@@ -20,19 +21,21 @@ WITH judged AS MATERIALIZED (
     UPDATE {schema}.decisions c SET outcome = d.status
     FROM judged j JOIN {schema}.deliveries d
       ON d.loop_id = %(loop_id)s AND d.step_id = %(step_id)s AND d.user_key = j.user_key AND d.entry_key = j.entry_key
-    WHERE j.verdict <> 'skip' AND d.status IN ('expired', 'cancelled')
+    WHERE (j.verdict <> 'skip' OR j.reason = 'existing') AND d.status IN ('expired', 'cancelled')
       AND c.run_no = d.run_no AND c.user_key = d.user_key AND c.entry_key = d.entry_key AND c.verdict <> 'skip'
 ), claimed AS (
     INSERT INTO {schema}.deliveries AS d (loop_id, step_id, user_key, entry_key, run_no, mode, segment, variant,
                                           status, template_no, batch_id, pos, address, address_hmac, timezone, locale,
                                           vars)
     SELECT %(loop_id)s, %(step_id)s, s.user_key, s.entry_key, %(run_no)s, %(mode)s, s.segment, s.variant,
-           'queued', %(template_no)s, c.batch_id, s.n, s.address, s.address_hmac, s.timezone, s.locale, s.vars
-    FROM sends s JOIN cut c USING (ordinal)
+           'queued', s.template_no, c.batch_id, s.n, btrim(p.address, E' \t\r\n'), s.address_hmac, p.timezone,
+           p.locale, p.vars
+    FROM sends s JOIN cut c USING (ordinal) JOIN /* stage */ p ON p.n = s.n
     UNION ALL
-    SELECT %(loop_id)s, %(step_id)s, j.user_key, j.entry_key, %(run_no)s, %(mode)s, j.segment, j.variant,
-           'held_out', NULL, NULL, j.n, NULL, j.address_hmac, NULL, NULL, NULL
-    FROM judged j WHERE j.verdict = 'hold_out'
+    SELECT %(loop_id)s, %(step_id)s, j.user_key, j.entry_key, %(run_no)s, %(mode)s, coalesce(j.segment, 'none'),
+           j.variant, CASE j.verdict WHEN 'hold_out' THEN 'held_out' ELSE 'existing' END, NULL, NULL, j.n, NULL,
+           coalesce(j.address_hmac, ''), NULL, NULL, NULL
+    FROM judged j WHERE j.verdict = 'hold_out' OR j.reason = 'existing' AND %(held)s::text IS NULL
     ON CONFLICT (loop_id, step_id, user_key, entry_key) DO UPDATE
     SET run_no = excluded.run_no, mode = excluded.mode, segment = excluded.segment, variant = excluded.variant,
         status = excluded.status, reason = NULL, template_no = excluded.template_no, batch_id = excluded.batch_id,
@@ -42,7 +45,7 @@ WITH judged AS MATERIALIZED (
     WHERE d.status IN ('expired', 'cancelled')
     RETURNING d.user_key, d.entry_key
 ), final AS (
-    SELECT j.n, j.user_key, j.entry_key, j.segment, j.variant,
+    SELECT j.n, j.user_key, j.entry_key, j.segment, j.variant, j.unknown_zone,
            CASE WHEN j.verdict <> 'skip' AND c.user_key IS NULL THEN 'skip' ELSE j.verdict END AS verdict,
            CASE WHEN j.verdict <> 'skip' AND c.user_key IS NULL THEN 'already_entered' ELSE j.reason END AS reason
     FROM judged j LEFT JOIN claimed c ON c.user_key = j.user_key AND c.entry_key = j.entry_key
@@ -60,4 +63,5 @@ listed AS (
     SELECT %(run_no)s, n, user_key, entry_key, verdict, reason, segment, variant FROM final
     WHERE reason IS NULL OR reason NOT IN ('already_entered', 'not_due', 'quiet_hours')
 )
-SELECT verdict, reason, count(*) AS rows FROM final GROUP BY verdict, reason;
+SELECT verdict, reason, count(*) AS rows, count(*) FILTER (WHERE unknown_zone) AS unknown_zones
+FROM final GROUP BY verdict, reason;

@@ -25,8 +25,9 @@ SELECT content FROM {schema}.templates WHERE template_no = %(template_no)s;
 -- name: staged
 -- A run that waited for another copy keeps the mode it was first given. candidates counts rows until they are judged.
 UPDATE {schema}.runs
-SET staged_at = clock_timestamp(), candidates = %(rows)s, columns = %(columns)s, template_no = %(template_no)s,
-    mode = %(mode)s, as_of = %(as_of)s, expires_at = %(expires_at)s, loop_version = %(loop_version)s
+SET staged_at = clock_timestamp(), candidates = %(rows)s, columns = %(columns)s, contents = %(contents)s,
+    mode = %(mode)s, as_of = %(as_of)s, expires_at = %(expires_at)s, loop_version = %(loop_version)s,
+    entry_rule = %(entry_rule)s, key_column = %(key_column)s, transactional = %(transactional)s
 WHERE run_no = %(run_no)s
 RETURNING *;
 
@@ -34,10 +35,32 @@ RETURNING *;
 -- One claim of a step at a time, so that two runs never race over the same people in opposite order.
 SELECT pg_advisory_xact_lock(hashtextextended('skene ' || %(loop_id)s || ' ' || %(step_id)s, 0));
 
+-- name: cap_lock
+-- Claims of loops with a frequency cap, one at a time over the whole ledger. Always taken before the step's lock.
+SELECT pg_advisory_xact_lock(hashtextextended('skene frequency_cap', 0));
+
+-- name: now
+SELECT clock_timestamp() AS now;
+
+-- name: last_claimed
+-- What people last entered this step under, whatever it was called then.
+SELECT entry_rule, key_column FROM {schema}.runs
+WHERE loop_id = ANY (%(loop_ids)s::text[]) AND step_id = ANY (%(step_ids)s::text[]) AND mode = %(claims_as)s AND claimed
+ORDER BY decided_at DESC, run_no DESC LIMIT 1;
+
+-- name: last_tick
+-- The last scheduled run before this one that staged its audience; NULL if there is none.
+SELECT max(as_of) AS as_of FROM {schema}.runs
+WHERE loop_id = ANY (%(loop_ids)s::text[]) AND step_id = ANY (%(step_ids)s::text[]) AND run_type = 'scheduled'
+  AND staged_at IS NOT NULL AND as_of < %(as_of)s;
+
 -- name: decided
 UPDATE {schema}.runs
 SET decided_at = clock_timestamp(), duplicate_rows = candidates - %(candidates)s, candidates = %(candidates)s,
-    verdicts = %(verdicts)s
+    verdicts = %(verdicts)s, unknown_zones = %(unknown_zones)s,
+    claimed = %(claims)s AND expires_at >= %(now)s AND %(held)s::text IS NULL
+              AND NOT EXISTS (SELECT FROM {schema}.stops t
+                              WHERE t.loop_id = '*' OR t.loop_id = ANY (%(loop_ids)s::text[]))
 WHERE run_no = %(run_no)s
 RETURNING *;
 

@@ -17,21 +17,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
-from skene_airflow.audience.decision import Rules, decision
+from skene_airflow.audience.decision import Arm, Rules, decision
 from skene_airflow.ledger import Ledger
 from skene_airflow.message.address import one_address
 from skene_airflow.nouns import Mode
 
 Connection = psycopg.Connection[dict[str, Any]]
 KEY = b"an address key of 32 random bytes"
-SOON = datetime.now(UTC) + timedelta(hours=1)
+NOW = datetime.now(UTC)
+SOON = NOW + timedelta(hours=1)
 
 RULES = Rules(
-    loop_id="l",
-    step_id="main",
+    loop_ids=("l",),
+    step_ids=("main",),
     topic="marketing",
     transactional=False,
     mode=Mode.LIVE,
+    now=NOW,
     expires_at=SOON,
     address_key=KEY,
 )
@@ -48,20 +50,32 @@ def conn(connect: Callable[[], psycopg.Connection[Any]]) -> Iterator[Connection]
 
 
 def stage(
-    conn: Connection, *people: tuple[str | None, str | None] | tuple[str | None, str | None, dict[str, Any]]
+    conn: Connection,
+    *people: tuple[str | None, str | None] | tuple[str | None, str | None, dict[str, Any]],
+    **facts: object,
 ) -> None:
-    for n, (key, address, *rest) in enumerate(people, 1):
-        conn.execute(
-            "INSERT INTO skene.stage_1 (n, user_key, entry_key, address, vars) VALUES (%s, %s, '', %s, %s)",
-            [n, key, address, json.dumps(rest[0] if rest else {})],
-        )
+    """Stage people as (key, address) or (key, address, values); ``facts`` are further columns, the same for all."""
+    row = {"entry_key": "", "segment": "all", "exited": False, **facts}
+    for n, (key, address, *rest) in enumerate(people, 1 + count(conn)):
+        whole = {"n": n, "user_key": key, "address": address, "vars": json.dumps(rest[0] if rest else {}), **row}
+        names, marks = ", ".join(whole), ", ".join(f"%({name})s" for name in whole)
+        conn.execute(f"INSERT INTO skene.stage_1 ({names}) VALUES ({marks})", whole)
+
+
+def count(conn: Connection) -> int:
+    row = conn.execute("SELECT count(*) AS n FROM skene.stage_1").fetchone()
+    return int(row["n"]) if row else 0
 
 
 def judge(conn: Connection, **changes: Any) -> dict[str | None, str | None]:
-    facts = replace(RULES, **changes)
-    rows = conn.execute(decision("skene", "stage_1"), facts.params()).fetchall()
+    rows = decide(conn, **changes)
     assert all((row["verdict"] == "skip") == (row["reason"] is not None) for row in rows)
     return {row["user_key"]: row["reason"] for row in rows}
+
+
+def decide(conn: Connection, *, required: list[str] | None = None, **changes: Any) -> list[dict[str, Any]]:
+    rules = replace(RULES, contents=(Arm("all", required=required or ()),), **changes)
+    return conn.execute(decision("skene", "skene.stage_1", rules), rules.params()).fetchall()
 
 
 def hidden(address: str) -> bytes:
@@ -83,10 +97,7 @@ def test_everybody_good_is_sent(conn: Connection) -> None:
 
 def test_the_hmac_is_the_standard_one_over_the_trimmed_ascii_lower_case(conn: Connection) -> None:
     stage(conn, ("1", "  ADA@Example.com\n"))
-    rules = RULES
-    row = conn.execute(decision("skene", "stage_1"), rules.params()).fetchone()
-    assert row is not None
-    assert row["address"] == "ADA@Example.com"
+    [row] = decide(conn)
     assert row["address_hmac"] == hidden("ada@example.com")
 
 
@@ -165,18 +176,14 @@ def test_an_entry_given_back(conn: Connection, status: str) -> None:
 def test_late(conn: Connection) -> None:
     deliver(conn, "1", "failed")
     stage(conn, ("1", "a@example.com"), ("2", "b@example.com"))
-    past = datetime.now(UTC) - timedelta(seconds=1)
+    past = NOW - timedelta(seconds=1)
     assert judge(conn, expires_at=past) == {"1": "already_entered", "2": "expired"}
 
 
 def test_the_first_row_of_a_person_wins(conn: Connection) -> None:
     stage(conn, ("1", "first@example.com"), ("1", "second@example.com"), ("2", "b@example.com"))
-    rules = RULES
-    rows = conn.execute(decision("skene", "stage_1"), rules.params()).fetchall()
-    assert sorted((row["user_key"], row["address"]) for row in rows) == [
-        ("1", "first@example.com"),
-        ("2", "b@example.com"),
-    ]
+    found = {row["user_key"]: row["address_hmac"] for row in decide(conn)}
+    assert found == {"1": hidden("first@example.com"), "2": hidden("b@example.com")}
 
 
 def test_two_people_with_one_mailbox(conn: Connection) -> None:
@@ -213,7 +220,8 @@ SUPPRESS = (
     [
         ("all", "bounced", "suppressed", "suppressed"),
         ("all", "manual", "suppressed", "suppressed"),
-        ("marketing", "complained", "suppressed", None),
+        ("marketing", "complained", "suppressed", "suppressed"),
+        ("marketing", "manual", "suppressed", None),
         ("marketing", "unsubscribed", "unsubscribed", None),
         ("topic:marketing", "unsubscribed", "unsubscribed", None),
         ("topic:news", "unsubscribed", None, None),
@@ -233,9 +241,7 @@ def test_suppressions(
 
 def test_a_redirected_entry_counts_for_nothing_else(conn: Connection) -> None:
     stage(conn, ("1", "a@example.com"))
-    rules = replace(RULES, mode=Mode.REDIRECT)
-    row = conn.execute(decision("skene", "stage_1"), rules.params()).fetchone()
-    assert row is not None
+    [row] = decide(conn, mode=Mode.REDIRECT)
     assert row["entry_key"] == "redirect:"
     deliver(conn, "1", "failed")
     assert judge(conn, mode=Mode.REDIRECT) == {"1": None}

@@ -61,4 +61,4 @@ def test_no_text_is_left_over_from_a_removed_file() -> None:
 @pytest.mark.parametrize("case", all_cases())
 def test_every_line_has_a_place_and_a_code(case: str) -> None:
     for line in (BROKEN / f"{case}.txt").read_text(encoding="utf-8").splitlines():
-        assert re.fullmatch(r"loops/[\w/.-]+\.ya?ml:\d+:\d+: .+ \[SK\d{3}\]", line)
+        assert re.fullmatch(r"loops/[\w/.-]+\.(ya?ml|sql):\d+:\d+: .+ \[SK\d{3}\]", line)

@@ -67,7 +67,7 @@ def test_conf(conf: dict[str, object], asked: Asked) -> None:
         ({"expires_after": "soon"}, "expires_after 'soon'"),
         ({"expires_after": "-1d"}, "expires_after '-1d'"),
         ({"release": ["max_growth"]}, "not supported yet"),
-        ({"rekey": True}, "not supported yet"),
+        ({"rekey": "yes"}, "true or false"),
     ],
 )
 def test_a_typo_never_sends_mail(conf: dict[str, object], says: str) -> None:

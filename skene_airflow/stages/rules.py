@@ -1,0 +1,92 @@
+"""The rules of one run: what its loop says, and what the ledger remembers of the runs before it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from skene_airflow.audience.decision import Arm, Rules
+from skene_airflow.audience.zones import Window, zones
+from skene_airflow.errors import ConfError
+from skene_airflow.ledger.runs import address_key
+from skene_airflow.loop.schema import ScheduleTrigger
+from skene_airflow.nouns import Mode
+from skene_airflow.stages.mode import read_conf
+
+if TYPE_CHECKING:
+    from skene_airflow.ledger.claims import Claim
+    from skene_airflow.stages.job import Job
+
+log = logging.getLogger(__name__)
+
+TICK = timedelta(hours=1)
+"""How often a loop by its people's own clocks looks who is due."""
+BY_THE_CLOCK = frozenset({"scheduled", "backfill"})
+"""Run types in which only those are due whose local time has come; in every other one everybody is."""
+
+
+def rules_of(job: Job, claim: Claim) -> Rules:
+    """What the gates need to know. Raises ConfError if `user.key` was edited and the run's conf does not say so."""
+    loop, run = job.loop, claim.run
+    now = claim.now()
+    quiet = None if loop.class_ == "transactional" else loop.quiet_hours
+    window = _window(job, claim)
+    return Rules(
+        loop_ids=job.names.loop_ids,
+        step_ids=job.names.step_ids,
+        topic=loop.topic,
+        transactional=loop.class_ == "transactional",
+        mode=run.mode,
+        now=now,
+        expires_at=run.expires_at,
+        address_key=address_key(claim.cur, job.ledger),
+        contents=[Arm.read(content) for content in run.contents],
+        types=run.columns,
+        every=loop.entry.every,
+        existing=_existing(job, claim),
+        consent=loop.consent is not None,
+        sample=loop.sample,
+        holdout=loop.holdout,
+        cap=loop.frequency_cap,
+        several=bool(loop.entry.per),
+        goal_within=loop.goal.within if loop.goal and loop.exit == "goal" else None,
+        zones=zones(now, quiet, window),
+        elsewhere=next(iter(zones(now, quiet, window, [job.timezone]))),
+    )
+
+
+def _window(job: Job, claim: Claim) -> Window | None:
+    """Which local times of a `timezone: user` schedule this run is for."""
+    trigger, run = job.step.trigger, claim.run
+    if not isinstance(trigger, ScheduleTrigger) or trigger.timezone != "user" or run.run_type not in BY_THE_CLOCK:
+        return None
+    last = claim.last_tick(job.names) or run.as_of - TICK
+    return Window(trigger.cron, max(last, run.as_of - job.loop.expires_after), run.as_of)
+
+
+def _existing(job: Job, claim: Claim) -> bool:
+    """Whether whoever qualifies now is only recorded: at the first claim, or the first under other keys."""
+    run = claim.run
+    last = claim.last_claimed(job.names)
+    if last is None:
+        return job.loop.entry.existing == "skip"
+    entry_rule, key_column = last
+    if key_column not in (None, run.key_column):
+        _refuse_rekey(job, key_column, run.mode)
+        return True
+    if entry_rule in (None, run.entry_rule):
+        return False
+    log.warning("segment: `entry` was edited: whoever qualifies in this run is recorded as existing and not mailed")
+    return True
+
+
+def _refuse_rekey(job: Job, before: str | None, mode: Mode) -> None:
+    if mode is Mode.SHADOW or read_conf(job.run.conf).rekey:
+        log.warning("segment: `user.key` was edited: whoever qualifies in this run is recorded and not mailed")
+        return
+    raise ConfError(
+        f"`user.key` of this loop was {before!r} and is {job.loop.user.key!r} now: everybody would be somebody new."
+        ' Write the old column again, or trigger one run with conf {"mode": "live", "rekey": true}: it records whoever'
+        " qualifies as existing and mails nobody of them."
+    )
