@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from skene_airflow.ledger.packed import pack, unpack
 from skene_airflow.ledger.runs import one
 from skene_airflow.nouns import Doubt
 
@@ -121,20 +123,16 @@ def lease(
     facts = {
         "batch_id": picked.batch_id,
         "in_doubt": picked.in_doubt,
-        "body": body,
+        "body": pack(body) if body is not None else None,
+        "sha256": sha256(body).digest() if body is not None else None,
         "member_ids": list(member_ids) if member_ids is not None else None,
         "thaw": body is not None and picked.body is not None,
     }
     cur.execute(ledger.sql("batches", "lease"), facts)
     row = one(cur)
-    return Lease(
-        picked.batch_id,
-        row["lease_token"],
-        row["idem_key"],
-        bytes(row["body"]),
-        tuple(row["member_ids"]),
-        picked.in_doubt,
-    )
+    frozen = body if body is not None else unpack(picked.body or b"")
+    ids = member_ids if member_ids is not None else picked.member_ids
+    return Lease(picked.batch_id, row["lease_token"], row["idem_key"], frozen, tuple(ids or ()), picked.in_doubt)
 
 
 def settle_sent(ledger: Ledger, held: Lease, message_ids: Sequence[str | None]) -> int:
@@ -187,14 +185,14 @@ def _key(held: Lease) -> dict[str, object]:
 
 
 def _settle(ledger: Ledger, held: Lease, name: str, facts: dict[str, object]) -> int:
-    with ledger.transaction() as cur:
+    with ledger.statement() as cur:
         cur.execute(ledger.sql("batches", name), {**facts, **_key(held)})
         return cur.rowcount
 
 
 def pending(ledger: Ledger, lane: Lane) -> tuple[int, float]:
     """(batches this lane still waits for, seconds until the first may be picked); (0, 0.0) when all is done."""
-    with ledger.transaction() as cur:
+    with ledger.statement() as cur:
         cur.execute(ledger.sql("batches", "pending"), lane.facts())
         row = one(cur)
     return int(row["batches"]), max(0.0, float(row["seconds"] or 0.0))

@@ -58,6 +58,16 @@ class Ledger:
         except psycopg.Error as error:
             raise self.refused(error) from None
 
+    @contextmanager
+    def statement(self) -> Iterator[Cursor]:
+        """A cursor for exactly one statement, which is a transaction of its own: one journey to the database, not
+        three. Raises LedgerError like ``transaction``."""
+        try:
+            with self._open().cursor(row_factory=dict_row) as cur:
+                yield cur
+        except psycopg.Error as error:
+            raise self.refused(error) from None
+
     def refused(self, error: psycopg.Error) -> LedgerError:
         """What to raise for an error of the ledger's own connection: its SQLSTATE, and our words."""
         if self._conn is not None and self._conn.closed:

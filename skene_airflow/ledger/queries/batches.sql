@@ -66,13 +66,13 @@ WHERE d.delivery_id = x.delivery_id AND d.status = 'queued';
 UPDATE {schema}.batches
 SET status = 'sending', lease_token = gen_random_uuid(), lease_until = clock_timestamp() + interval '2 minutes',
     attempts = attempts + 1, in_doubt = %(in_doubt)s, next_at = NULL,
-    body = coalesce(%(body)s::bytea, body), body_sha256 = coalesce(sha256(%(body)s::bytea), body_sha256),
+    body = coalesce(%(body)b::bytea, body), body_sha256 = coalesce(%(sha256)b::bytea, body_sha256),
     member_ids = coalesce(%(member_ids)s::bigint[], member_ids),
-    frozen_at = CASE WHEN %(body)s::bytea IS NULL THEN frozen_at ELSE clock_timestamp() END,
+    frozen_at = CASE WHEN %(sha256)b::bytea IS NULL THEN frozen_at ELSE clock_timestamp() END,
     idem_key = CASE WHEN %(thaw)s THEN 'sk/' || loop_id || '/' || step_id || '/' || gen_random_uuid() ELSE idem_key END,
     first_post_at = CASE WHEN %(thaw)s THEN clock_timestamp() ELSE coalesce(first_post_at, clock_timestamp()) END
 WHERE batch_id = %(batch_id)s
-RETURNING lease_token, idem_key, body, member_ids,
+RETURNING lease_token, idem_key,
           CASE WHEN current_setting('synchronous_commit') = 'off'
                THEN set_config('synchronous_commit', 'on', true) END AS durable;
 
