@@ -84,7 +84,7 @@ class Rule:
 
 
 class Channel(ABC):
-    """One way for messages to leave. Opens nothing until the first `send`; not shared between threads."""
+    """One way for messages to leave. Opens nothing until the first `send`; threads share it only with ``in_flight``."""
 
     name: ClassVar[str]
     """The connection type, and the provider's name in the ledger."""
@@ -92,6 +92,8 @@ class Channel(ABC):
     """The most messages in one call."""
     window: ClassVar[timedelta | None]
     """How long the provider answers the same key without sending again; None: it cannot be asked again."""
+    in_flight: ClassVar[int] = 1
+    """The most calls of one sender at a time. More than 1: `send` may be called from several threads at once."""
     local: ClassVar[bool] = False
     """Whether the mail stays on this machine."""
     most_bytes: ClassVar[int] = 10_000_000
@@ -127,6 +129,11 @@ class Channel(ABC):
             error = error_class(body[1:].decode("ascii", "replace")) or "invalid_message"
             return SendResult(Answer.BAD_LOT, error=error, detail="refused here, before any provider was asked")
         return self._send(body, idem_key)
+
+    @property
+    def calls_left(self) -> float | None:
+        """How many calls the account may make before it has to pause, if the provider's last answer said so."""
+        return None
 
     @property
     def pause(self) -> float:

@@ -6,13 +6,15 @@ import logging
 import random
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from skene_airflow.errors import AccountError, LedgerError, SendInterrupted
+from skene_airflow.errors import AccountError, LedgerError, SendInterrupted, SkeneError
 from skene_airflow.ledger import batches
 from skene_airflow.ledger.batches import Lane, Lease
 from skene_airflow.nouns import Answer, Mode, SendResult, Status
+from skene_airflow.stages.calls import Calls
 from skene_airflow.stages.freeze import Freezer
 from skene_airflow.stages.mode import lowered
 from skene_airflow.stages.pace import Pace, policy_for_doubt
@@ -75,6 +77,7 @@ class Sender:
         self._shard, self._alive, self._sleep, self._clock = shard, alive, sleep, clock
         self._freezer = Freezer(job, channel)
         self._pace = Pace(job, channel)
+        self._calls = Calls(channel)
         self._policy = policy_for_doubt(channel)
         self._tries: Counter[int] = Counter()
         self._resume_at = float("-inf")
@@ -92,7 +95,11 @@ class Sender:
             return self.done
         try:
             self._empty(mode)
+        except Exception:
+            self._settle_open()
+            raise
         finally:
+            self._calls.close()
             self.done.left_out = self._freezer.left_out
             self.done.uncertain += self._freezer.uncertain
             self._tell()
@@ -104,11 +111,15 @@ class Sender:
         progress = self._clock()
         while True:
             self._go_on(progress)
+            progress = self._clock() if self._collect(0.0 if self._calls.room else None) else progress
             lane, since = self._lane(mode), self._clock()
             wait, turn = self._resume_at - since, self._pace.ahead() - LONGEST_TURN
-            held = None if max(wait, turn) > 0 else self._freezer.next(lane)
+            held = None if max(wait, turn) > 0 or not self._calls.room else self._freezer.next(lane)
             if held is not None:
                 progress = self._clock() if self._send(held, since) else progress
+                continue
+            if self._calls.open:
+                progress = self._clock() if self._collect(None) else progress
                 continue
             count, seconds = batches.pending(self._ledger, lane)
             if not count:
@@ -139,14 +150,21 @@ class Sender:
         )
 
     def _send(self, held: Lease, since: float) -> bool:
-        """Wait for this call's turn, then make it; True if the batch is settled. ``since``: when it was leased."""
-        wait = self._pace.turn(len(held.member_ids), LONGEST_TURN)
+        """Wait for this call's turn, then make it; True if a batch is settled. ``since``: when it was leased."""
+        wait, resume_at = self._pace.turn(len(held.member_ids), LONGEST_TURN), self._resume_at
         if wait is None:  # the lease would run out meanwhile
             batches.release(self._ledger, held, LONGEST_TURN, held.in_doubt, "rate")
             return False
-        self._sleep(wait)
+        try:
+            self._pause(wait)
+        except SkeneError:
+            batches.release(self._ledger, held, 0.0, held.in_doubt, "interrupted")
+            raise
         if not self._alive():
             batches.release(self._ledger, held, 0.0, held.in_doubt, "interrupted")
+            return False
+        if self._resume_at > max(resume_at, self._clock()):  # another call was told meanwhile that the account has to wait
+            batches.release(self._ledger, held, self._resume_at - self._clock(), held.in_doubt, "rate")
             return False
         if self._clock() - since > FRESH and not batches.renew(self._ledger, held):
             log.warning("send: a batch waited for longer than its lease; whoever has it now goes on with it")
@@ -154,13 +172,34 @@ class Sender:
         return self._call(held)
 
     def _call(self, held: Lease) -> bool:
-        """Make one provider call and settle what it said; True if the batch is settled."""
-        result = self._channel.send(held.body, held.idem_key)
+        """Make one provider call and settle what is answered by now; True if a batch is settled."""
+        self._calls.begin(held)
         self.done.calls += 1
+        return self._collect(0.0)
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep, and settle what is answered meanwhile."""
+        until = self._clock() + seconds
+        while self._calls.open and (left := until - self._clock()) > 0:
+            self._collect(left)
+        self._sleep(max(0.0, min(seconds, until - self._clock())))
+
+    def _collect(self, seconds: float | None) -> bool:
+        """Settle a call that is answered within so many seconds (None: however long it takes); True if one is."""
+        answered = self._calls.answered(seconds)
+        if answered is None:
+            return False
+        held, result = answered
         self._resume_at = max(self._resume_at, self._clock() + self._channel.pause)
         if result.error:
             self.done.errors[result.error] = self.done.errors.get(result.error, 0) + 1
         return self._settle(held, result)
+
+    def _settle_open(self) -> None:
+        """Before giving up: what the provider says to calls that are on their way is known nowhere else."""
+        while self._calls.open:
+            with suppress(SkeneError):
+                self._collect(None)
 
     def _settle(self, held: Lease, result: SendResult) -> bool:
         doubt = held.in_doubt

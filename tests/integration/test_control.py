@@ -68,8 +68,9 @@ def test_stop_works_inside_a_running_sender(shop: Shop, server: ResendServer, re
 
     server._faults = stops
     Sender(job, 0, resend).run()
-    assert len(calls) == 2
-    assert shop.statuses() == {"sent": 200, "cancelled": 300}
+    # What was on its way at that moment arrives; nothing is leased after it.
+    assert 2 <= len(calls) < 2 + resend.in_flight
+    assert shop.statuses() == {"sent": 100 * len(calls), "cancelled": 500 - 100 * len(calls)}
 
 
 def test_a_batch_in_doubt_waits_for_start(shop: Shop, server: ResendServer, resend: Channel) -> None:
