@@ -163,7 +163,9 @@ class Sender:
         if not self._alive():
             batches.release(self._ledger, held, 0.0, held.in_doubt, "interrupted")
             return False
-        if self._resume_at > max(resume_at, self._clock()):  # another call was told meanwhile that the account has to wait
+        if self._resume_at > max(
+            resume_at, self._clock()
+        ):  # another call was told meanwhile that the account has to wait
             batches.release(self._ledger, held, self._resume_at - self._clock(), held.in_doubt, "rate")
             return False
         if self._clock() - since > FRESH and not batches.renew(self._ledger, held):

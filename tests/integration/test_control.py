@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 
 import pytest
 
 from skene_airflow.channels import Channel, ChannelConfig, make_channel
 from skene_airflow.errors import QueryError, RunDoesNotAddUp, SendInterrupted, SettingsError
-from skene_airflow.ledger import control
+from skene_airflow.ledger import Ledger, control
 from skene_airflow.nouns import Mode
 from skene_airflow.stages.evaluate import evaluate
 from skene_airflow.stages.job import Job
@@ -64,7 +64,8 @@ def test_stop_works_inside_a_running_sender(shop: Shop, server: ResendServer, re
     def stops(_: object) -> None:
         calls.append(1)
         if len(calls) == 2:
-            control.stop(shop.ledger, control.ALL, "ada")
+            with closing(Ledger(shop.connect)) as elsewhere:
+                control.stop(elsewhere, control.ALL, "ada")
 
     server._faults = stops
     Sender(job, 0, resend).run()
