@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from skene_airflow.errors import QueryError, RunDoesNotAddUp
-from skene_airflow.ledger import runs
+from skene_airflow.ledger import control, runs
 from skene_airflow.nouns import Mode, Status, Verdict
 from skene_airflow.stages.mark import mark
+from skene_airflow.stages.mode import lowered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,9 +98,21 @@ def _uneven(run: Run, statuses: Mapping[str, int]) -> list[str]:
 
 def _open(job: Job, run: Run, statuses: Mapping[str, int]) -> list[str]:
     still = [f"{statuses[status]} {status}" for status in OPEN if statuses.get(status)]
-    causes = runs.open_causes(job.ledger, run) if still else {}
-    said = ", ".join(f"{error} {count}" for error, count in causes.items())
-    return [*still, f"the provider's last answer: {said}"] if said else still
+    if not still:
+        return []
+    said = ", ".join(f"{error} {count}" for error, count in runs.open_causes(job.ledger, run).items())
+    return [*still, *([f"the provider's last answer: {said}"] if said else []), *_held_back(job, run)]
+
+
+def _held_back(job: Job, run: Run) -> list[str]:
+    """What somebody has set so that this mail does not leave."""
+    faults = []
+    ceiling = job.settings.max_mode
+    if lowered(run.mode, ceiling) is not run.mode:
+        faults.append(f"[skene] max_mode is {ceiling}, so nothing {run.mode} is sent")
+    if {row["loop_id"] for row in control.stopped(job.ledger)} & {control.ALL, run.loop_id}:
+        faults.append(f"the loop is stopped (`skene-airflow start {run.loop_id}` undoes it)")
+    return faults
 
 
 def _tell(run: Run, statuses: Mapping[str, int]) -> None:

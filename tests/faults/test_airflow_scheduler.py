@@ -167,6 +167,9 @@ def test_a_retry_sends_what_was_frozen_though_loop_and_template_were_edited_mean
     loop = world.loops["edited"]
     assert loop.ended(world.first["edited"]) == "success"
     assert loop.tries(world.first["edited"]) == 2
+    delays = "SELECT retry_delay_override AS s FROM task_instance_history WHERE dag_id = 'edited' AND task_id = 'send'"
+    assert all(1.0 <= row["s"] <= 1.25 for row in world.airflow.airflow_rows(delays)), "the loop's own policy decides"
+    assert world.airflow.airflow_rows(delays)
     assert loop.accepted() == loop.everybody()
     assert len({request.idem_key for request in loop.provider.requests}) == 1
     assert len({request.body for request in loop.provider.requests}) == 1

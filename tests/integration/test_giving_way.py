@@ -9,6 +9,8 @@ import pytest
 
 from skene_airflow.channels import Channel
 from skene_airflow.errors import AccountError, QueryError, RunDoesNotAddUp, SendInterrupted
+from skene_airflow.ledger import control
+from skene_airflow.nouns import Mode
 from skene_airflow.stages.report import report
 from skene_airflow.stages.send import Sender
 from skene_airflow.stages.upkeep import upkeep
@@ -109,3 +111,17 @@ def test_on_sent_alone_keeps_its_own_words(shop: Shop, server: ResendServer, res
     shop.dormant(1)
     with pytest.raises(QueryError, match="the mail has left"):
         shop.run(resend, with_on_sent(shop.job(), "UPDATE users SET nothing = true FROM sent WHERE users.id = sent.id"))
+
+
+def test_report_names_the_ceiling_and_the_stop_that_hold_mail_back(
+    shop: Shop, server: ResendServer, resend: Channel
+) -> None:
+    shop.dormant(2)
+    server._faults = lambda _: "error_after"
+    job = shop.job()
+    with pytest.raises(SendInterrupted):
+        shop.run(resend, job)
+    control.stop(shop.ledger, control.ALL, "ada")
+    lowered = replace(job, settings=replace(job.settings, max_mode=Mode.SHADOW))
+    with pytest.raises(RunDoesNotAddUp, match=r"max_mode is shadow, so nothing live is sent; the loop is stopped"):
+        report(lowered)
