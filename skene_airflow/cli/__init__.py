@@ -30,6 +30,10 @@ VERBS = {
     "convert": "a skene.config.ts as a loop's YAML",
     "new": "a loop and its template from a pattern",
     "doctor": "whether versions, settings and connections fit together",
+    "deliveries": "list, retry, abandon, settle and import single deliveries",
+    "stop": "stop sending at once, one loop or all",
+    "start": "let a stopped loop send again",
+    "esp": "a local Resend that sends nothing, with a page to read the mails",
     "migrate": "create the ledger's schema, or bring it up to date",
 }
 """Every verb with its line of help; the verb itself is the module of that name in this package."""
@@ -76,10 +80,10 @@ def run(name: str, args: argparse.Namespace) -> int:
 
 def verb_named(name: str) -> Verb:
     """The module of a verb."""
-    # `list` would be the name of a builtin, and `lint` and `validate` are one.
-    module = {"list": "list_", "lint": "validate"}.get(name, name)
+    # `list` would be the name of a builtin, and `lint` and `validate`, `start` and `stop` are one.
+    module = {"list": "list_", "lint": "validate", "start": "stop"}.get(name, name)
     found = importlib.import_module(f"skene_airflow.cli.{module}")
-    verb: Verb = found.LINT if name == "lint" else found.VERB
+    verb: Verb = getattr(found, {"lint": "LINT", "start": "START"}.get(name, "VERB"))
     return verb
 
 
@@ -94,9 +98,17 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
     for name, line in VERBS.items():
         sub = verbs.add_parser(name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter)
         if name == chosen:
-            this = verb_named(name)
-            sub.description = this.description
-            sub.epilog = this.epilog
-            for argument in this.arguments:
-                sub.add_argument(*argument.flags, **argument.options)
+            _fill(sub, verb_named(name))
     return parser
+
+
+def _fill(parser: argparse.ArgumentParser, verb: Verb) -> None:
+    parser.description, parser.epilog = verb.description, verb.epilog
+    for argument in verb.arguments:
+        parser.add_argument(*argument.flags, **argument.options)
+    if verb.actions:
+        actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+        for name, action in verb.actions.items():
+            # The first sentence is the line of help.
+            line = action.description.partition(".")[0]
+            _fill(actions.add_parser(name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter), action)

@@ -13,30 +13,18 @@ if TYPE_CHECKING:
 
     from airflow.cli.cli_config import CLICommand
 
-    from skene_airflow.cli.verb import Argument
+    from skene_airflow.cli.verb import Argument, Verb
 
 
 def get_cli_commands() -> list[CLICommand]:
     """The command group that Airflow adds to its command line."""
-    from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
-
-    arg: Any = Arg  # Airflow left it without types
+    from airflow.cli.cli_config import GroupCommand
 
     return [
         GroupCommand(
             name="skene",
             help="Growth loops",
-            subcommands=[
-                ActionCommand(
-                    name=name,
-                    help=line,
-                    func=partial(_run, name),
-                    args=tuple(arg(one.flags, **_options(one)) for one in verb_named(name).arguments),
-                    description=verb_named(name).description,
-                    epilog=verb_named(name).epilog,
-                )
-                for name, line in VERBS.items()
-            ],
+            subcommands=[_command(name, line, verb_named(name), name) for name, line in VERBS.items()],
         )
     ]
 
@@ -46,6 +34,26 @@ def _options(argument: Argument) -> dict[str, Any]:
     return {**argument.options, "help": str(argument.options["help"]).replace("[", r"\[")}
 
 
-def _run(name: str, args: argparse.Namespace) -> None:
+def _command(name: str, line: str, verb: Verb, top: str) -> CLICommand:
+    from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
+
+    if verb.actions:
+        below = [
+            _command(action, under.description.partition(".")[0], under, top) for action, under in verb.actions.items()
+        ]
+        return GroupCommand(name=name, help=line, subcommands=below, description=verb.description, epilog=verb.epilog)
+    arg: Any = Arg  # Airflow left it without types
+    return ActionCommand(
+        name=name,
+        help=line,
+        func=partial(_run, top, None if name == top else name),
+        args=tuple(arg(argument.flags, **_options(argument)) for argument in verb.arguments),
+        description=verb.description,
+        epilog=verb.epilog,
+    )
+
+
+def _run(name: str, action: str | None, args: argparse.Namespace) -> None:
+    args.action = action
     if code := run(name, args):
         sys.exit(code)

@@ -69,8 +69,9 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """``1 loop``, ``2 loops``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """``1 loop``, ``2 loops``, ``2 deliveries``."""
+    many = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else many}"
 
 
 def _escaped(text: str, more: str = "") -> str:

@@ -26,6 +26,13 @@ class Verb:
     run: Callable[[argparse.Namespace], int]
     arguments: tuple[Argument, ...] = ()
     epilog: str = ""
+    actions: Mapping[str, Verb] = field(default_factory=dict)
+    """The verbs below it (`deliveries retry`), by name; it then has no arguments of its own."""
+
+
+def below(description: str, actions: Mapping[str, Verb], epilog: str = "") -> Verb:
+    """A verb that only groups others."""
+    return Verb(description, lambda args: actions[args.action].run(args), (), epilog, actions)
 
 
 def format_argument(*choices: str) -> Argument:
@@ -40,6 +47,7 @@ LOOPS = Argument(
     ("--loops",),
     {"metavar": "DIR", "default": None, "help": "the loops folder (else [skene] loops_folder, else ./loops)"},
 )
+ACTOR = Argument(("--actor",), {"metavar": "NAME", "default": None, "help": "who does it, for the audit (else $USER)"})
 NO_SOURCE = ""
 # Airflow's arguments have no `const`: None is the flag without a URI, and its absence is the empty text.
 SOURCE = Argument(

@@ -51,6 +51,14 @@ def stopped(ledger: Ledger) -> list[dict[str, Any]]:
         return cur.fetchall()
 
 
+def in_doubt(ledger: Ledger, loop_id: str) -> int:
+    """How many people are in calls of the loop (or ALL) that are under way or in doubt."""
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("control", "in_doubt"), {"loop_id": loop_id})
+        row = cur.fetchone()
+    return int(row["people"]) if row else 0
+
+
 def tidy(ledger: Ledger, windows: Mapping[str, timedelta | None], retention_days: int) -> dict[str, int]:
     """Expire what is late, give up on doubts that cannot be asked about, erase what is old. Returns counts.
 

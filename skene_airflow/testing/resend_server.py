@@ -11,12 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from skene_airflow.testing.resend_checks import RefusedError, check_batch, check_mail
+from skene_airflow.testing.resend_events import RETRIES, Events, Webhook, stamp
 from skene_airflow.testing.resend_faults import FAULTS, Fault, Reply, json_reply, refusal
 from skene_airflow.testing.resend_http import DoubleServer
+from skene_airflow.testing.resend_journal import Journal
 from skene_airflow.testing.resend_state import Accepted, AcceptedLog, Compare, Keys, Request, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 KEY_LENGTH = 256
@@ -31,7 +33,9 @@ class ResendServer:
     (``errors_consume_key``), nor whether payloads are compared as bytes or as JSON (``compare``): a good client
     works with each. ``log`` is a file that gets one JSON line for each accepted mail before the answer leaves.
     ``latency`` is how long taking a batch lasts, ``hang`` how long a fault of lateness does; both in seconds.
-    ``keep=False`` forgets contents (``requests``, ``Accepted.mail``), for long runs.
+    ``keep=False`` forgets contents (``requests``, ``Accepted.mail``), for long runs. ``data`` is a folder that keeps
+    mails and keys over a restart. ``webhook`` gets the signed events of every mail; what they are depends on the
+    address, as with Resend's own test addresses. ``routes`` may answer a call before Resend's rules are asked.
     """
 
     def __init__(
@@ -49,14 +53,22 @@ class ResendServer:
         log: Path | None = None,
         keep: bool = True,
         port: int = 0,
+        data: Path | None = None,
+        webhook: Webhook | None = None,
+        retries: Sequence[float] = RETRIES,
+        routes: Callable[[Request], Reply | None] | None = None,
     ) -> None:
         self._faults, self._api_key, self._prefix, self._clock = faults, api_key, prefix, clock
         self._errors_consume_key, self._latency, self._hang, self._keep = errors_consume_key, latency, hang, keep
         self._keys, self._window = Keys(clock, compare), Window(clock, rate_limit)
-        self._log = AcceptedLog(clock, log, keep_mails=keep)
+        self._log = AcceptedLog(clock, log, keep_mails=keep or data is not None)
         self._lock, self._stopped = threading.Lock(), threading.Event()
         self._count = 0
         self.requests: list[Request] = []
+        self._routes = routes
+        self.events = Events(webhook, clock, retries)
+        self._journal = Journal(data) if data is not None else None
+        self._remember()
         self._http = DoubleServer(("127.0.0.1", port), self.receive)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -84,6 +96,9 @@ class ResendServer:
             self._http.server_close()
             self._thread.join()
             self._log.close()
+            self.events.close()
+            if self._journal is not None:
+                self._journal.close()
 
     def __enter__(self) -> Self:
         return self
@@ -97,6 +112,10 @@ class ResendServer:
 
     def receive(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
         """Answer one call."""
+        if self._routes is not None:
+            answer = self._routes(Request(0, method, path, headers, body, self._clock()))
+            if answer is not None:
+                return answer
         with self._lock:
             self._count += 1
             request = Request(self._count, method, path, headers, body, self._clock())
@@ -138,7 +157,7 @@ class ResendServer:
     def _look_up(self, email_id: str) -> Reply:
         for row in self.accepted:
             if row.id == email_id:
-                return json_reply(200, {"object": "email", "id": row.id, "last_event": "sent", **(row.mail or {})})
+                return json_reply(200, _found(row, self.events.last(row)))
         return refusal(404, "not_found", "There is no such email.")
 
     def _post(self, request: Request, path: str) -> Reply:
@@ -185,7 +204,8 @@ class ResendServer:
         try:
             if path == "/emails":
                 check_mail(payload)
-                return json_reply(200, {"id": self._log.add(request.idem_key, [payload])[0]})
+                rows = self._log.add(request.idem_key, [payload])
+                return self._accept(request, path, rows, json_reply(200, {"id": rows[0].id}))
             reply = self._take_batch(request, check_batch(payload))
         except RefusedError as refused:
             return refused.reply
@@ -202,6 +222,42 @@ class ResendServer:
                 if not permissive:
                     raise
                 errors.append({"index": index, "message": refused.message})
-        ids = self._log.add(request.idem_key, good)
-        answer: dict[str, object] = {"data": [{"id": one} for one in ids]}
-        return json_reply(200, answer | ({"errors": errors} if permissive else {}))
+        rows = self._log.add(request.idem_key, good)
+        answer: dict[str, object] = {"data": [{"id": row.id} for row in rows]}
+        reply = json_reply(200, answer | ({"errors": errors} if permissive else {}))
+        return self._accept(request, "/emails/batch", rows, reply)
+
+    def _accept(self, request: Request, path: str, rows: list[Accepted], reply: Reply) -> Reply:
+        if self._journal is not None:
+            call = {
+                "at": self._clock(),
+                "path": path,
+                "key": request.idem_key,
+                "fingerprint": self._keys.fingerprint(request.body).hex(),
+                "reply": reply.content.decode(),
+                "mails": [[row.id, row.mail] for row in rows],
+            }
+            self._journal.write(call)
+        self.events.happen(rows)
+        return reply
+
+    def _remember(self) -> None:
+        for call in self._journal.read() if self._journal is not None else ():
+            at, key = call["at"], call["key"]
+            self._log.rows.extend(self._log.row(key, email_id, mail, at) for email_id, mail in call["mails"])
+            if key:
+                fingerprint = bytes.fromhex(call["fingerprint"])
+                reply = Reply(200, call["reply"].encode())
+                self._keys.remember(call["path"], key, fingerprint, at, reply)
+
+
+def _found(row: Accepted, last_event: str) -> dict[str, Any]:
+    mail = dict(row.mail or {})
+    lists = {name: _listed(mail.get(name)) for name in ("to", "cc", "bcc", "reply_to")}
+    texts = {name: mail.get(name) for name in ("from", "subject", "html", "text", "scheduled_at")}
+    facts = {"object": "email", "id": row.id, "created_at": stamp(row.at), "last_event": last_event}
+    return facts | texts | lists | {"tags": mail.get("tags", [])}
+
+
+def _listed(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str) else list(value or [])

@@ -6,6 +6,7 @@ import json
 import threading
 import uuid
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
 from skene_airflow.testing.resend_faults import Reply, refusal
@@ -82,7 +83,7 @@ class Keys:
 
     def begin(self, path: str, key: str, body: bytes) -> Reply | None:
         """Reserve the key for a call; the answer to give at once if the key is known already."""
-        fingerprint, now = self._fingerprint(body), self._clock()
+        fingerprint, now = self.fingerprint(body), self._clock()
         with self._lock:
             kept = self._kept.get((path, key))
             if kept is None or (kept.reply is not None and now - kept.at >= KEY_LIFE):
@@ -102,10 +103,15 @@ class Keys:
             else:
                 self._kept[path, key].reply = reply
 
-    def _fingerprint(self, body: bytes) -> bytes:
+    def fingerprint(self, body: bytes) -> bytes:
+        """What two payloads have in common that count as the same. Raises ValueError for no JSON, if that counts."""
         if self._compare == "bytes":
-            return body
-        return json.dumps(json.loads(body), sort_keys=True).encode()
+            return sha256(body).digest()
+        return sha256(json.dumps(json.loads(body), sort_keys=True).encode()).digest()
+
+    def remember(self, path: str, key: str, fingerprint: bytes, at: float, reply: Reply) -> None:
+        """Take over what was known before a restart."""
+        self._kept[path, key] = _Kept(fingerprint, at, reply)
 
 
 class AcceptedLog:
@@ -117,21 +123,21 @@ class AcceptedLog:
         self._file = path.open("a", encoding="utf-8") if path is not None else None
         self.rows: list[Accepted] = []
 
-    def add(self, idem_key: str, mails: list[dict[str, Any]]) -> list[str]:
-        """Accept all of these mails at once; their ids."""
+    def add(self, idem_key: str, mails: list[dict[str, Any]]) -> list[Accepted]:
+        """Accept all of these mails at once."""
         now = self._clock()
-        rows = [
-            Accepted(
-                idem_key, str(uuid.uuid4()), _first(mail["to"]), _tags(mail), now, mail if self._keep_mails else None
-            )
-            for mail in mails
-        ]
+        rows = [self.row(idem_key, str(uuid.uuid4()), mail, now) for mail in mails]
         with self._lock:
             self.rows.extend(rows)
             if self._file is not None:
                 self._file.write("".join(json.dumps(_without_mail(row)) + "\n" for row in rows))
                 self._file.flush()
-        return [row.id for row in rows]
+        return rows
+
+    def row(self, idem_key: str, email_id: str, mail: dict[str, Any], at: float) -> Accepted:
+        """One accepted mail."""
+        kept = mail if self._keep_mails else None
+        return Accepted(idem_key, email_id, _first(mail["to"]), _tags(mail), at, kept)
 
     def close(self) -> None:
         """Close the file."""

@@ -23,6 +23,10 @@ WITH mine AS (
 UPDATE {schema}.deliveries d SET status = 'cancelled', reason = 'stopped', settled_at = clock_timestamp()
 FROM mine WHERE d.run_no = mine.run_no AND d.batch_id = mine.batch_id AND d.status = 'queued';
 
+-- name: in_doubt
+SELECT coalesce(sum(cardinality(member_ids)), 0) AS people FROM {schema}.batches
+WHERE (status = 'sending' OR status = 'open' AND in_doubt) AND (loop_id = %(loop_id)s OR %(loop_id)s = '*');
+
 -- name: expire_open
 -- Late mail that nobody will send any more, whether or not its loop still exists.
 WITH mine AS (

@@ -13,13 +13,20 @@ def airflow_parser() -> argparse.ArgumentParser:
     (group,) = get_cli_commands()
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers()
-    subcommands: Any = group.subcommands  # type: ignore[union-attr] # it is a group
-    for command in subcommands:
+    add(commands, group)
+    return parser
+
+
+def add(commands: Any, group: Any) -> None:
+    """As Airflow does it: groups in groups."""
+    for command in group.subcommands:
         sub = commands.add_parser(command.name)
+        if hasattr(command, "subcommands"):
+            add(sub.add_subparsers(dest="subcommand"), command)
+            continue
         for argument in command.args:
             argument.add_to_parser(sub)
         sub.set_defaults(func=command.func)
-    return parser
 
 
 def test_every_verb_is_there_with_its_own_arguments() -> None:
@@ -38,6 +45,12 @@ def test_it_runs_the_same_verb(capsys: pytest.CaptureFixture[str]) -> None:
     args = airflow_parser().parse_args(["migrate", "--sql"])
     args.func(args)
     assert "CREATE" in capsys.readouterr().out
+
+
+def test_it_runs_the_verbs_below_a_verb(pg: str, capsys: pytest.CaptureFixture[str]) -> None:
+    args = airflow_parser().parse_args(["deliveries", "list", "--ledger", pg])
+    args.func(args)
+    assert capsys.readouterr().out == "no deliveries\n"
 
 
 def test_trouble_is_airflows_exit_code_too() -> None:
