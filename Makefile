@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Behind a proxy with its own certificate uv, like pip, must trust what the machine trusts.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup demo airflow test lint unit torture constraints lowest clean
+.PHONY: help setup demo airflow test lint browser unit torture constraints lowest clean
 
 help:
 	@echo "make demo     run the reference loop against a real PostgreSQL and open the mails"
@@ -38,7 +38,18 @@ demo: $(STAMP)
 airflow: $(STAMP)
 	@$(BIN)/python -m demo.ui
 
-test: lint unit
+test: lint browser unit
+
+# tests/browser looks at pages in a real Chromium. Where one may be installed it is; elsewhere those tests are skipped,
+# and say so.
+BROWSERS := chromium-headless-shell chromium chromium-browser google-chrome google-chrome-stable
+browser:
+	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	echo "Installing a headless Chromium for tests/browser (once) ..."; export DEBIAN_FRONTEND=noninteractive; \
+	{ apt-get -qq update && { apt-get -qq install -y --no-install-recommends chromium-headless-shell || \
+	apt-get -qq install -y --no-install-recommends chromium; }; } >/dev/null || echo "... it could not be installed."; \
+	else echo "There is no Chromium here: tests/browser will be skipped."; fi
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

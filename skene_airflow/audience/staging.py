@@ -93,6 +93,19 @@ def staging(
     return text
 
 
+def person(staged: Text, key: str | None) -> sql.Composed:
+    """One row of what ``staging`` returns, of one person or the first: key, address, time zone, locale, values."""
+    whose = sql.SQL("WHERE user_key = {}").format(sql.Literal(key)) if key is not None else sql.SQL("")
+    return sql.SQL(
+        "SELECT user_key, address, timezone, locale, vars\nFROM (\n{rows}\n) AS s ({columns})\n"
+        "{whose} ORDER BY n LIMIT 1"
+    ).format(
+        rows=sql.SQL(str(staged)),
+        columns=sql.SQL(", ").join(map(sql.Identifier, COLUMNS)),
+        whose=whose,
+    )
+
+
 def _name(column: str) -> str:
     return '"' + column.replace('"', '""') + '"'
 

@@ -34,6 +34,9 @@ VERBS = {
     "stop": "stop sending at once, one loop or all",
     "start": "let a stopped loop send again",
     "esp": "a local Resend that sends nothing, with a page to read the mails",
+    "render": "one mail of a loop, as HTML, text and .eml",
+    "preview": "a page on this machine with every mail, reloading as you write",
+    "send-test": "one mail of a loop to an address of yours",
     "migrate": "create the ledger's schema, or bring it up to date",
 }
 """Every verb with its line of help; the verb itself is the module of that name in this package."""
@@ -81,7 +84,7 @@ def run(name: str, args: argparse.Namespace) -> int:
 def verb_named(name: str) -> Verb:
     """The module of a verb."""
     # `list` would be the name of a builtin, and `lint` and `validate`, `start` and `stop` are one.
-    module = {"list": "list_", "lint": "validate", "start": "stop"}.get(name, name)
+    module = {"list": "list_", "lint": "validate", "start": "stop"}.get(name, name.replace("-", "_"))
     found = importlib.import_module(f"skene_airflow.cli.{module}")
     verb: Verb = getattr(found, {"lint": "LINT", "start": "START"}.get(name, "VERB"))
     return verb

@@ -62,3 +62,23 @@ SOURCE = Argument(
 LEDGER = Argument(
     ("--ledger",), {"metavar": "URI", "default": None, "help": "Postgres URI of the ledger (else Airflow's connection)"}
 )
+LOOP = Argument(("loop",), {"metavar": "LOOP", "help": "the loop's id: the stem of its file"})
+CONTENT = (
+    Argument(("--step",), {"metavar": "ID", "default": None, "help": "the step (the first that sends mail)"}),
+    Argument(("--segment",), {"metavar": "NAME", "default": None, "help": "the segment (the first)"}),
+    Argument(("--variant",), {"metavar": "NAME", "default": None, "help": "the variant (the first)"}),
+    Argument(("--locale",), {"metavar": "TAG", "default": None, "help": "the person's language, such as pt-BR"}),
+    Argument(
+        ("--user",), {"metavar": "KEY", "default": None, "help": "a real person, as the loop's query returns them now"}
+    ),
+    Argument(
+        ("--source",),
+        {
+            "metavar": "URI",
+            "nargs": "?",
+            "default": NO_SOURCE,
+            "help": "a real person from this Postgres database; without URI: the loop's Airflow connection",
+        },
+    ),
+)
+"""Which mail of a loop, for whom: sample values unless a real person is asked for."""

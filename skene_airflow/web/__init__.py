@@ -1,0 +1,1 @@
+"""Pages for people, as ASGI apps. No Airflow in here."""
