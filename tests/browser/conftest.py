@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -94,7 +95,10 @@ class Browser:
             "--disable-background-networking", "--hide-scrollbars", "--remote-debugging-port=0",
             f"--user-data-dir={self._profile}", "about:blank",
         ]  # fmt: skip
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # Debian's program is a script that starts the browser: both end as one group.
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         told = Path(self._profile) / "DevToolsActivePort"
         lines = until(
             lambda: told.is_file() and told.read_text().split("\n")[1:] and told.read_text().split("\n"), "it"
@@ -110,7 +114,7 @@ class Browser:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.terminate()
+        os.killpg(self._process.pid, signal.SIGTERM)
         self._process.wait(PATIENCE)
         shutil.rmtree(self._profile, ignore_errors=True)
 
