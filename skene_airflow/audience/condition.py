@@ -80,7 +80,7 @@ def asking(conn: psycopg.Connection[Any], question: Question) -> Iterator[None]:
     conn.autocommit = False
     conn.read_only = True
     conn.prepare_threshold = None
-    limit = int(question.timeout.total_seconds() * 1000)
+    limit = min(int(question.timeout.total_seconds() * 1000), 2**31 - 1)
     # A session that waits on us is one whose statement is over: the statement's own timeout bounds the stream.
     local = {
         "statement_timeout": str(limit),

@@ -80,7 +80,9 @@ def build(loop: Loop, extras: Extras, shared: SharedFiles) -> DAG | LoopError:
 def _stand_ins(errors: Iterable[LoopError]) -> dict[str, DAG]:
     faults: dict[str, list[Fault]] = defaultdict(list)
     for error in errors:
-        faults[PurePosixPath(error.file).stem].extend(error.faults)
+        file = PurePosixPath(error.file)
+        # A named audience may have the name of a sound loop.
+        faults[f"segments.{file.stem}" if file.suffix == ".sql" else file.stem].extend(error.faults)
     return {dag.dag_id: dag for stem in sorted(faults) for dag in [stand_in(stem, LoopError(faults[stem]))]}
 
 

@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
 from skene_airflow.audience.decision import Arm, Rules, decision
+from skene_airflow.audience.gates import ADDRESS, GATES, PLAIN_ADDRESS
 from skene_airflow.ledger import Ledger
+from skene_airflow.loop.fields import RateValue
 from skene_airflow.message.address import one_address
-from skene_airflow.nouns import Mode
+from skene_airflow.nouns import Mode, Reason
 
 Connection = psycopg.Connection[dict[str, Any]]
 KEY = b"an address key of 32 random bytes"
@@ -260,3 +262,67 @@ def test_the_gate_lets_nothing_pass_that_the_renderer_would_refuse(conn: Connect
         if reason == "invalid_address":
             continue
         one_address(addresses[int(key or 0)].strip(" \t\r\n"))
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.builds("{}@{}.{}".format, PARTS, PARTS, PARTS), min_size=40, max_size=40))
+def test_the_fast_look_at_an_address_lets_nothing_pass_that_the_slow_one_refuses(
+    conn: Connection, addresses: list[str]
+) -> None:
+    query = (
+        "SELECT a FROM unnest(%(all)s::text[]) AS t (a) WHERE length(a) <= 64 AND a ~ %(fast)s AND (a !~ %(slow)s"
+        " OR length(a) > 254 OR position('@' IN a) > 65)"
+    )
+    odd = ["a@b--c.de", "a@-b.de", "a@b.1", "a_@x.io", "A+b@c.d-e.org", f"a@{'b' * 63}.de", f"{'a' * 60}@b.de"]
+    facts = {"all": [*addresses, *odd], "fast": PLAIN_ADDRESS, "slow": ADDRESS}
+    assert conn.execute(query, facts).fetchall() == []
+    plain = "SELECT 'Ada.L+1@mail.example.com' ~ %s AS is_fast"
+    assert conn.execute(plain, [PLAIN_ADDRESS]).fetchone() == {"is_fast": True}
+
+
+def test_every_gate_says_what_it_thinks_of_one_person(conn: Connection) -> None:
+    conn.execute(SUPPRESS, [None, "1", "all", "bounced"])
+    stage(conn, ("1", "not an address", {"name": None}), segment=None, exited=True)
+    rules = replace(RULES, consent=True, contents=(Arm("all", required=("name",)),))
+    [row] = conn.execute(decision("skene", "skene.stage_1", rules, explain=True), rules.params()).fetchall()
+    assert row["reason"] == "exited"
+    skips = {gate for gate, verdict in row["gates"].items() if verdict}
+    assert skips == {"exited", "no_segment", "no_consent", "invalid_address", "suppressed"}
+    assert list(row["gates"].values()).count(False) == len(GATES) - len(skips)
+
+
+def test_the_stage_may_be_a_cte_of_the_caller(conn: Connection) -> None:
+    stage(conn, ("1", "a@example.com"), ("1", "b@example.com"), ("2", "bad"))
+    query = f"WITH staged AS (SELECT * FROM skene.stage_1) SELECT * FROM ({decision('skene', 'staged', RULES)}) d"
+    rows = conn.execute(query, RULES.params()).fetchall()
+    assert {row["user_key"]: row["reason"] for row in rows} == {"1": None, "2": "invalid_address"}
+
+
+def test_a_key_of_any_length_blocks_nobody_else(conn: Connection) -> None:
+    stage(conn, ("x" * 1001, "a@example.com"), ("y" * 1000, "b@example.com"))
+    assert judge(conn) == {"x" * 1001: "missing_key", "y" * 1000: None}
+
+
+def test_what_a_brake_holds(conn: Connection) -> None:
+    stage(conn, ("1", "a@example.com"), ("2", "bad"))
+    assert judge(conn, held=Reason.HELD) == {"1": "held", "2": "invalid_address"}
+
+
+def test_a_goal_reached_long_ago_keeps_nobody_out(conn: Connection) -> None:
+    stage(conn, ("1", "a@example.com"), goal_at=NOW - timedelta(days=13))
+    stage(conn, ("2", "b@example.com"), goal_at=NOW - timedelta(days=15))
+    stage(conn, ("3", "c@example.com"))
+    assert judge(conn, goal_within=timedelta(days=14)) == {"1": "exited", "2": None, "3": None}
+
+
+def test_a_run_decides_the_same_whatever_order_its_rows_lie_in(conn: Connection) -> None:
+    for n in range(60):
+        address = None if n % 7 == 0 else f"user{n // 2 if n % 5 == 0 else n}@example.com"
+        stage(conn, (str(n % 50), address), segment="all" if n % 11 else None)
+    facts: dict[str, Any] = {"holdout": 0.2, "sample": 0.9, "cap": RateValue(count=1, window=timedelta(days=1))}
+    first = {row["n"]: (row["verdict"], row["reason"]) for row in decide(conn, **facts)}
+    conn.execute("CREATE TABLE again AS TABLE skene.stage_1")
+    conn.execute("TRUNCATE skene.stage_1")
+    conn.execute("INSERT INTO skene.stage_1 SELECT * FROM again ORDER BY n DESC")
+    assert {row["n"]: (row["verdict"], row["reason"]) for row in decide(conn, **facts)} == first
+    assert len(first) == 50

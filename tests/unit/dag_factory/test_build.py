@@ -64,6 +64,11 @@ def test_schedule(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (timetable.expression, str(timetable.timezone)) == ("0 9 * * *", "Europe/Helsinki")
 
 
+def test_people_with_clocks_of_their_own_are_looked_at_every_hour(folder: Path, text: str) -> None:
+    timetable: Any = build(folder, text.replace(ROW, ROW + "      timezone: user\n")).timetable
+    assert (timetable.expression, str(timetable.timezone)) == ("0 * * * *", "UTC")
+
+
 def test_schedule_in_its_own_zone(folder: Path, text: str) -> None:
     timetable: Any = build(folder, text.replace(ROW, ROW + "      timezone: Asia/Tokyo\n")).timetable
     assert str(timetable.timezone) == "Asia/Tokyo"

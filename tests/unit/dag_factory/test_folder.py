@@ -41,6 +41,16 @@ def test_a_broken_template_too(folder: Path) -> None:
     assert "nmae" in (dag.doc_md or "")
 
 
+def test_a_broken_audience_takes_no_loop_of_its_name_down(folder: Path) -> None:
+    (folder / "segments").mkdir()
+    (folder / "segments" / "re_engagement.sql").write_text("DELETE FROM users")
+    dags = load_loops(folder)
+    assert "broken" not in dags["re_engagement"].tags
+    (broken,) = [dag for dag in dags.values() if "broken" in dag.tags]
+    assert broken.dag_id.startswith("segments.re_engagement__")
+    assert "loops/segments/re_engagement.sql:1:13" in (broken.doc_md or "")
+
+
 def test_what_airflow_itself_refuses_breaks_one_loop_only(
     folder: Path, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
