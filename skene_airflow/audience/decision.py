@@ -228,13 +228,9 @@ _COUNTS = (
     " - %(cap_window)s::interval)"
     " AND d.run_no NOT IN (SELECT r.run_no FROM {schema}.runs r WHERE r.transactional)"
 )
-_BEFORE = (
-    "count(*) FILTER (WHERE w.reason IS NULL AND NOT w.hold_out) OVER (PARTITION BY w.user_key ORDER BY w.n"
+_EARLIER = (
+    "count(*) FILTER (WHERE w.reason IS NULL AND NOT w.hold_out) OVER (PARTITION BY {whom} ORDER BY w.n"
     " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
-    " + count(*) FILTER (WHERE w.reason IS NULL AND NOT w.hold_out) OVER (PARTITION BY w.address_hmac ORDER BY w.n"
-    " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
-    " - count(*) FILTER (WHERE w.reason IS NULL AND NOT w.hold_out) OVER (PARTITION BY w.user_key, w.address_hmac"
-    " ORDER BY w.n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
 )
 
 
@@ -247,9 +243,20 @@ def decision(schema: str, stage: str, rules: Rules, *, explain: bool = False) ->
     capped = rules.cap is not None and not rules.transactional
     text = _JUDGED.replace("{cap}", _CAP if capped else "").replace("{last}", "capped" if capped else "single")
     text = text.replace("{apart}", _APART if rules.every is not None and rules.several else "")
-    text = text.replace("{counts}", _COUNTS).replace("{before}", _BEFORE if rules.several else "0")
+    text = text.replace("{counts}", _COUNTS).replace("{before}", _before(rules))
     text = text.replace("{verdicts}", every_verdict() if explain else "NULL::jsonb")
     return _filled(text.replace("{first_reason}", first_reason()), schema, stage)
+
+
+def _before(rules: Rules) -> str:
+    """How many mails this run has for the person or the address before this one; with `every` a person has one."""
+    if not rules.several:
+        return "0"
+    address = _EARLIER.replace("{whom}", "w.address_hmac")
+    if rules.every is not None:
+        return address
+    both = _EARLIER.replace("{whom}", "w.user_key, w.address_hmac")
+    return f"{_EARLIER.replace('{whom}', 'w.user_key')} + {address} - {both}"
 
 
 def _filled(text: str, schema: str, stage: str) -> str:

@@ -99,6 +99,7 @@ RULES = [
     "",
     "entry: {per: [plan, seen]}",
     "entry: {per: [plan, seen]}\nfrequency_cap: 1/7d",
+    "entry: {per: [plan, seen], every: 60d}\nfrequency_cap: 1/7d",
     "entry: {existing: skip}\nconsent: yes",
     "entry: each_run\nsample: 60%\nholdout: 30%",
     'quiet_hours: {from: "06:00", to: "18:00"}\nexit: "SELECT id FROM people WHERE plan = \'b\'"',
