@@ -36,7 +36,8 @@ def default_timezone() -> str:
 
     name = str(conf.get("core", "default_timezone"))
     if name != "system":
-        return name
+        # Airflow's own default is `utc`, which is no name of the tz database where file names have a case.
+        return "UTC" if name.lower() == "utc" else name
     from pendulum.tz import local_timezone
 
     return str(local_timezone().name)

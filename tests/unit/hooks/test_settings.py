@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from zoneinfo import available_timezones
+
 import pytest
 
 from skene_airflow.errors import SettingsError
-from skene_airflow.hooks.settings import airflow_settings, read_settings
+from skene_airflow.hooks.settings import airflow_settings, default_timezone, read_settings
 from skene_airflow.nouns import Mode
 from skene_airflow.settings import Settings
 
@@ -74,3 +76,12 @@ def test_airflows_configuration_is_where_they_come_from(monkeypatch: pytest.Monk
     monkeypatch.setenv("AIRFLOW__SKENE__SECRET_KEY_CMD", "echo from-a-command")
     settings = airflow_settings()
     assert (settings.schema, settings.secret_keys) == ("growth", ("from-a-command",))
+
+
+@pytest.mark.parametrize(("option", "name"), [("utc", "UTC"), ("UTC", "UTC"), ("Europe/Berlin", "Europe/Berlin")])
+def test_the_default_time_zone_is_a_name_of_the_tz_database(
+    monkeypatch: pytest.MonkeyPatch, option: str, name: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__DEFAULT_TIMEZONE", option)
+    assert default_timezone() == name
+    assert name in available_timezones()
