@@ -235,3 +235,20 @@ def test_each_person_once_per_local_day_by_their_own_clock(shop: Shop, server: R
     assert {at.hour for at in due["5"]} == {at.hour for at in due["6"]} == {at.hour for at in due["7"]} == {10}
     everyone = shop.decide(resend, shop.job({}, loop=loop, run_id="by hand"))
     assert everyone.verdicts["send"] == len(zones)
+
+
+def test_exit_by_goal_at_the_claim_and_at_the_freeze(
+    shop: Shop, server: ResendServer, resend: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skene_airflow.loop.unsupported._TABLE", {})
+    shop.dormant(4)
+    shop.sql("CREATE TABLE orders (user_id bigint, at timestamptz)")
+    shop.sql("INSERT INTO orders VALUES (1, now() - interval '1 hour'), (1, NULL), (2, now() - interval '90 days')")
+    keys = 'exit: goal\ngoal: {query: "SELECT user_id AS id, at FROM orders", within: 14d}'
+    job = shop.job(loop=write(shop, keys))
+    judged = shop.decide(resend, job)
+    assert judged.verdicts["skip"] == {"exited": 1}
+    shop.sql("INSERT INTO orders VALUES (3, now())")
+    for shard in judged.shards:
+        Sender(job, shard, resend, sleep=lambda _: None).run()
+    assert mailed(server) == everybody(1, first=2) + everybody(1, first=4)
