@@ -1,4 +1,7 @@
-"""Load the shop: 69,659 real orders of 23,570 customers, moved in time so that the last day is today."""
+"""Load the shop: 69,659 real orders of 23,570 customers, moved in time so that the last day is today.
+
+Those customers came long ago; forty people who signed up in the last days, and have not ordered, join them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import csv
 import gzip
 import sys
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -54,6 +57,12 @@ ALTER TABLE orders ADD FOREIGN KEY (user_id) REFERENCES users;
 CREATE INDEX ON users (last_activity_at);
 CREATE INDEX ON orders (user_id, ordered_at);
 """
+NEWCOMERS = 40
+# One every three hours: within five days, so that none is dormant.
+SIGN_UPS = """
+INSERT INTO users (id, email, name, created_at, last_activity_at, timezone, locale, plan, orders, spent_usd)
+VALUES (%(id)s, %(email)s, %(name)s, %(at)s, %(at)s, %(timezone)s, %(locale)s, %(plan)s, 0, 0)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +102,19 @@ def load(dsn: str, today: date | None = None) -> tuple[int, int]:
             for number in customers:
                 copy.write_row((number, *person(number)))
         cur.execute(USERS)
+        end = min(_noon(today or now.date()), now)
+        cur.executemany(SIGN_UPS, list(_newcomers(max(customers), end)))
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute("ANALYZE")
-    return len(customers), len(orders)
+    return len(customers) + NEWCOMERS, len(orders)
+
+
+def _newcomers(last: int, end: datetime) -> Iterator[dict[str, object]]:
+    for count in range(1, NEWCOMERS + 1):
+        email, name, timezone, locale, plan = person(last + count)
+        at = end - timedelta(hours=3 * (count - 1))
+        who = {"email": email, "name": name, "timezone": timezone, "locale": locale, "plan": plan}
+        yield {"id": last + count, "at": at, **who}
 
 
 def _noon(day: date) -> datetime:

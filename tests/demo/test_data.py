@@ -14,7 +14,7 @@ from demo.people import person
 
 @pytest.fixture
 def shop(pg: str) -> Iterator[psycopg.Connection]:
-    assert data.load(pg) == (23_570, 69_659)
+    assert data.load(pg) == (23_610, 69_659)
     with psycopg.connect(pg) as conn:
         yield conn
 
@@ -45,7 +45,15 @@ def test_addresses_are_reserved_and_one_each(shop: psycopg.Connection) -> None:
     query = (
         "SELECT count(DISTINCT lower(email)), count(*) FILTER (WHERE email !~ '^[a-z.0-9]+@example[.]com$') FROM users"
     )
-    assert one(shop, query) == (23_570, 0)
+    assert one(shop, query) == (23_610, 0)
+
+
+def test_newcomers_have_not_ordered_and_are_not_dormant(shop: psycopg.Connection) -> None:
+    query = """
+        SELECT count(*), count(*) FILTER (WHERE last_activity_at < now() - interval '6 days'), max(orders)
+        FROM users WHERE id NOT IN (SELECT user_id FROM orders)
+    """
+    assert one(shop, query) == (data.NEWCOMERS, 0, 0)
 
 
 def test_zones_are_real(shop: psycopg.Connection) -> None:

@@ -32,9 +32,9 @@ GERMAN = "---\nsubject: Hallo {{ name }}\n---\n<p>Seit {{ since }} hier.</p>\n"
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder of the test."""
-    (tmp_path / "loops").mkdir()
-    shutil.copy(ROOT / "loops" / "re_engagement.yaml", tmp_path / "loops")
-    shutil.copytree(ROOT / "loops" / "templates", tmp_path / "loops" / "templates")
+    (tmp_path / "loops" / "templates").mkdir(parents=True)
+    for name in ("re_engagement.yaml", "templates/re_engagement.html"):
+        shutil.copy(ROOT / "loops" / name, tmp_path / "loops" / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
     monkeypatch.delenv("AIRFLOW__SKENE__LOOPS_FOLDER", raising=False)
