@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from skene_airflow.errors import SettingsError
+from skene_airflow.loop import codes
 from skene_airflow.nouns import Fault
 from skene_airflow.stages.check import check_folder
 from skene_airflow.stages.describe import TITLES, check_sources
@@ -19,6 +20,7 @@ from tests.golden_cases import LOOP, cases, expected, lay_out
 def shop(pg: str) -> str:
     with psycopg.connect(pg) as conn:
         conn.execute("CREATE TABLE members (id bigint, name text)")
+        conn.execute("CREATE TABLE departures (user_id bigint)")
         conn.execute(
             "CREATE TABLE users (id bigint, email text, name text, last_activity_at timestamptz, created_at date)"
         )
@@ -40,7 +42,7 @@ def test_says_exactly_what_is_written_beside_the_case(case: Path, tmp_path: Path
 
 
 def test_every_code_has_a_case() -> None:
-    assert {case.name[:5] for case in cases("source", ".yaml")} == set(TITLES)
+    assert {case.name[:5] for case in cases("source", ".yaml")} == {*TITLES, codes.SQL_BOOLEAN}
 
 
 def loop_with(tmp_path: Path, condition: str, more: str = "") -> Path:
