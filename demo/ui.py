@@ -22,6 +22,7 @@ HOST = "127.0.0.1"
 HOME = STATE / "airflow"
 METADATA = "airflow"
 PATIENCE_SECONDS = 180
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 BUNDLE = {"name": "loops", "classpath": "skene_airflow.bundle.LoopsBundle", "kwargs": {"path": str(LOOPS)}}
 COMPONENTS = {
     "api-server": ["api-server", "--host", HOST],
@@ -33,7 +34,7 @@ COMPONENTS = {
 
 def main() -> int:
     """Run until Ctrl-C; returns the exit code."""
-    for sign in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for sign in SIGNALS:
         signal.signal(sign, _interrupt)
     with lock.held("The demo is running already (`make demo` or another `make airflow`); wait for it or stop it."):
         stop_leftovers()
@@ -55,8 +56,9 @@ def main() -> int:
             say()
             return 0
         finally:
-            # A second Ctrl-C must not interrupt the clearing away.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            # A second Ctrl-C, or a terminal that is closed after the first, must not interrupt the clearing away.
+            for sign in SIGNALS:
+                signal.signal(sign, signal.SIG_IGN)
             with progress("Stopping"):
                 children.stop()
 

@@ -14,14 +14,14 @@ from airflow.dag_processing.bundles.base import BaseDagBundle
 if TYPE_CHECKING:
     from pathlib import Path
 
-REFRESH_SECONDS = 5
+REFRESH_SECONDS = 1
 
 
 class LoopsBundle(BaseDagBundle):
     """Growth loops for ``[dag_processor] dag_bundle_config_list``.
 
     ``path``: the loops folder; absent, it is ``[skene] loops_folder``. ``refresh_interval``: seconds between two
-    looks at the folder.
+    looks at the folder; Airflow asks every `[dag_processor] bundle_refresh_check_interval` (5) at most.
     """
 
     supports_versioning = False

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,3 +117,31 @@ def people(uri: str) -> None:
         )
         insert = "INSERT INTO users VALUES (%s, %s, %s, now() - %s * interval '1 day')"
         conn.cursor().executemany(insert, [(*person, 30) for person in DORMANT] + [(*AWAKE, 1)])
+
+
+@contextmanager
+def component(words: list[str], environment: dict[str, str], home: Path) -> Iterator[None]:
+    """One running component of Airflow, at the head of a process group of its own, which ends with it."""
+    with (home / "logs" / f"{words[0]}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [AIRFLOW, *words], env=environment, cwd=home, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:
+                with_group(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def with_group(pid: int, number: signal.Signals) -> None:
+    """Signal whoever is left of a process group; nobody left is fine."""
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        return

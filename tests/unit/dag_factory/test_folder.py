@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -7,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
+from airflow.serialization.serialized_objects import DagSerialization
 
 from skene_airflow.dag_factory import load_loops
 from skene_airflow.dag_factory.stand_in import dag_id_of
@@ -162,3 +165,17 @@ def test_without_a_setting_the_folder_is_beside_the_dag_files_folder(folder: Pat
         timeout=100,
     )
     assert done.stdout.strip().endswith("True")
+
+
+def test_of_two_hundred_files_with_one_broken_the_others_run(
+    folder: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(198):
+        (folder / f"loop_{number:03d}.yaml").write_text(text.replace("7 days", f"{number + 8} days"))
+    (folder / "bad.yaml").write_text(text.replace("0 9 * * *", "61 9 * * *"))
+    monkeypatch.setenv("AIRFLOW__SKENE__LOOPS_FOLDER", str(folder))
+    bag = DagBag(DAGS / "growth_loops.py", bundle_path=DAGS, bundle_name="dags-folder")
+    assert bag.import_errors == {}
+    assert len([dag for dag in bag.dags.values() if not broken(dag)]) == 199 + 1
+    assert broken(bag.dags["bad"])
+    assert len({json.dumps(DagSerialization.to_dict(dag), sort_keys=True) for dag in bag.dags.values()}) == 201
