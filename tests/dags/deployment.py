@@ -35,7 +35,7 @@ class Deployment:
     resend: ResendServer
     environment: dict[str, str] = field(default_factory=dict)
 
-    def airflow(self, *words: str, timeout: float = 110) -> subprocess.CompletedProcess[str]:
+    def airflow(self, *words: str, timeout: float = 280) -> subprocess.CompletedProcess[str]:
         """One `airflow` command; its output is kept beside its logs."""
         done = subprocess.run(
             [AIRFLOW, *words],
@@ -68,6 +68,10 @@ class Deployment:
         """What Airflow's own database answers."""
         with closing(sqlite3.connect(self.home / "airflow.db")) as db:
             return db.execute(query).fetchall()
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A new session of the database that is source and ledger."""
+        return psycopg.connect(self.source)
 
     def ledger(self, query: str) -> list[tuple[Any, ...]]:
         """What the ledger answers."""
