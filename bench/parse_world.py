@@ -41,7 +41,11 @@ _FACTORY = """loop_{n:04d}:
   catchup: false
   max_active_runs: 1
   tags: [retention, skene]
-  default_args: {{owner: airflow, retries: 3, retry_delay: {{__type__: datetime.timedelta, seconds: 30}}, retry_exponential_backoff: true}}
+  default_args:
+    owner: airflow
+    retries: 3
+    retry_delay: {{__type__: datetime.timedelta, seconds: 30}}
+    retry_exponential_backoff: true
   tasks:
     - task_id: evaluate
       operator: bench_tasks.Stage
@@ -119,8 +123,7 @@ def make(folder: Path, number: int) -> None:
         by_hand.append(_HAND.format(**facts))
     (folder / "by_hand.py").write_text("".join(by_hand))
     (folder / "loops.py").write_text(
-        "from skene_airflow.dag_factory import load_loops\n\n"
-        f"globals().update(load_loops({str(folder / 'loops')!r}))\n"
+        f"from skene_airflow.dag_factory import load_loops\n\nglobals().update(load_loops({str(folder / 'loops')!r}))\n"
     )
     (folder / "dag_factory.py").write_text(
         "from airflow.sdk import DAG\nfrom dagfactory import load_yaml_dags\n\n"

@@ -15,15 +15,16 @@ from skene_airflow.dag_factory.upkeep import upkeep_dag
 from skene_airflow.errors import LoopError, SettingsError
 from skene_airflow.hooks.settings import airflow_settings
 from skene_airflow.loop import codes
-from skene_airflow.loop.shared import SharedFiles
+from skene_airflow.loop.memo import memo
 from skene_airflow.nouns import Fault
-from skene_airflow.stages.check import check_folder, check_some
+from skene_airflow.stages.check import Remembered, check_folder, check_some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import FrameType
 
     from skene_airflow.loop.schema import Loop
+    from skene_airflow.loop.shared import SharedFiles
 
 
 def load_loops(
@@ -46,9 +47,13 @@ def load_loops(
     only = get_parsing_context().dag_id
     if only == UPKEEP:
         return {UPKEEP: upkeep_dag(root, extras)}
-    found = check_some(root, lambda stem: dag_id_of(stem) == only) if only else check_folder(root)
-    shared = SharedFiles(root)
-    built = [build(loop, extras, shared) for loop in found.loops]
+    remembered = Remembered(root, memo())
+    if only:
+        found = check_some(root, lambda stem: dag_id_of(stem) == only, remembered)
+    else:
+        found = check_folder(root, remembered)
+    remembered.save()
+    built = [build(loop, extras, remembered.shared) for loop in found.loops]
     dags = {dag.dag_id: dag for dag in built if isinstance(dag, DAG)}
     dags |= _stand_ins([*found.errors, *(error for error in built if isinstance(error, LoopError))])
     return dags if only else dags | {UPKEEP: upkeep_dag(root, extras)}

@@ -12,8 +12,8 @@ from skene_airflow.dag_factory.folder import build
 from skene_airflow.dag_factory.stand_in import UPKEEP, dag_id_of, stand_in
 from skene_airflow.dag_factory.upkeep import upkeep_dag
 from skene_airflow.errors import LoopError
-from skene_airflow.loop.shared import SharedFiles
-from skene_airflow.stages.check import check_some
+from skene_airflow.loop.memo import memo
+from skene_airflow.stages.check import Remembered, check_some
 
 
 class RefusedDag(DAG):
@@ -38,12 +38,14 @@ def dags_of_loop(root: str, file: str) -> dict[str, DAG]:
     asked, dag_id = get_parsing_context().dag_id, dag_id_of(Path(file).name)
     if asked not in (None, dag_id):
         return {}
-    found, shown = check_some(Path(root), Path(file).stem.__eq__), f"{Path(root).name}/{file}"
+    remembered = Remembered(Path(root), memo())
+    found, shown = check_some(Path(root), Path(file).stem.__eq__, remembered), f"{Path(root).name}/{file}"
+    remembered.save()
     for error in found.errors:
         if error.file == shown:
             return {dag_id: refused(file, error)}
     for loop in found.loops:
-        built = build(loop, Extras(), SharedFiles(loop.root))
+        built = build(loop, Extras(), remembered.shared)
         return {dag_id: refused(file, built) if isinstance(built, LoopError) else built}
     return {}
 

@@ -8,14 +8,13 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pydantic import ValidationError
 
 from skene_airflow.errors import LoopError
 from skene_airflow.loop import codes
 from skene_airflow.loop.audiences import Audiences, check_audiences, read_audiences
-from skene_airflow.loop.checks import check
 from skene_airflow.loop.defaults import DefaultsReader, merge, spread_action
 from skene_airflow.loop.faults import translate
 from skene_airflow.loop.no_loop import no_loop, no_map
@@ -27,7 +26,7 @@ from skene_airflow.loop.words import keys_at, renamed
 from skene_airflow.nouns import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from skene_airflow.loop.nodes import Node
 
@@ -44,22 +43,27 @@ class Folder:
     errors: tuple[LoopError, ...]
 
 
-def load_loop(path: Path, *, root: Path | None = None) -> Loop | LoopError:
+Known: TypeAlias = "Callable[[str, Path], bool]"
+"""Whether a loop of this text in this file, with all it draws on, was found good before."""
+
+
+def load_loop(path: Path, *, root: Path | None = None, known: Known | None = None) -> Loop | LoopError:
     """The loop of one file, or its faults; never raises for what a file says.
 
-    ``root`` is the loops folder (absent: the file's own); ``_defaults.yaml`` is read from there down.
+    ``root`` is the loops folder (absent: the file's own); ``_defaults.yaml`` is read from there down. What is
+    ``known`` to be good is spared the checks that only find faults.
     """
     folder = root if root is not None else path.parent
-    return _load(path, folder, DefaultsReader(folder), read_audiences(folder))
+    return _load(path, folder, DefaultsReader(folder), read_audiences(folder), known)
 
 
-def load_folder(root: Path) -> Folder:
+def load_folder(root: Path, known: Known | None = None) -> Folder:
     """Every loop below ``root``. Files with one id are all refused; no broken file hides another.
 
     A named audience that is broken is an error of its own, and of each loop that reads it.
     """
     reader, audiences = DefaultsReader(root), read_audiences(root)
-    results = {path: _load(path, root, reader, audiences) for path in loop_files(root)}
+    results = {path: _load(path, root, reader, audiences, known) for path in loop_files(root)}
     by_id: dict[str, list[Path]] = defaultdict(list)
     for path in results:
         by_id[path.stem].append(path)
@@ -73,13 +77,18 @@ def load_folder(root: Path) -> Folder:
     return Folder(tuple(sorted(loops, key=lambda loop: loop.id)), tuple(errors))
 
 
-def loop_files(root: Path) -> list[Path]:
-    """Every loop file below ``root``, sorted; not templates, segments, nor what begins with ``_`` or ``.``."""
+def loop_files(root: Path, wanted: Callable[[str], bool] = lambda _: True) -> list[Path]:
+    """Every loop file below ``root`` whose stem is wanted, sorted.
+
+    Templates and segments are none, nor is what begins with ``_`` or ``.``.
+    """
     found = []
     for folder, names, files in os.walk(root):
         names[:] = [name for name in names if name[0] not in "._" and name not in _OTHER_FOLDERS]
-        paths = [Path(folder, name) for name in files if name[0] not in "._"]
-        found += [path for path in paths if path.suffix.lower() in _ENDINGS]
+        for name in files:
+            stem, ending = os.path.splitext(name)  # noqa: PTH122 - a Path for each of a thousand names takes long
+            if name[0] not in "._" and ending.lower() in _ENDINGS and wanted(stem):
+                found.append(Path(folder, name))
     return sorted(found)
 
 
@@ -95,7 +104,9 @@ def _shown(path: Path, root: Path) -> str:
     return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
 
 
-def _load(path: Path, root: Path, reader: DefaultsReader, audiences: Audiences) -> Loop | LoopError:
+def _load(
+    path: Path, root: Path, reader: DefaultsReader, audiences: Audiences, known: Known | None
+) -> Loop | LoopError:
     file = _shown(path, root)
     try:
         with path.open("rb") as opened:
@@ -115,23 +126,26 @@ def _load(path: Path, root: Path, reader: DefaultsReader, audiences: Audiences) 
         return _refused([*faults, no_loop(parsed.root)], file)
     tree = merge(defaults.root, parsed.root) if defaults.root is not None else parsed.root
     tree = spread_action(tree)
+    text = parsed.source.text
     spec, found = _validate(tree)
     used, wrong = check_audiences(tree, audiences)
     faults += [*found, *wrong]
+    if known is None or not known(text, path):
+        from skene_airflow.loop.checks import check  # it imports a whole SQL parser
+
+        faults += [*check(tree), *unsupported(tree)]
     if spec is None or faults:
         return _refused(faults, file)
-    text = parsed.source.text
     texts = (text, *defaults.texts, *(audience.query for audience in used))
     version = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
     return Loop.build(spec, tree, id=path.stem, file=file, text=text, root=root, version=version, audiences=used)
 
 
 def _validate(tree: Node) -> tuple[LoopFile | None, list[Fault]]:
-    faults = [*check(tree), *unsupported(tree)]
     try:
-        return LoopFile.model_validate(tree.plain()), faults
+        return LoopFile.model_validate(tree.plain()), []
     except ValidationError as error:
-        return None, [*translate(error.errors(include_url=False), tree), *faults]
+        return None, translate(error.errors(include_url=False), tree)
 
 
 def _id_faults(stem: str, file: str) -> list[Fault]:

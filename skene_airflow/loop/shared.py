@@ -30,6 +30,7 @@ class SharedFiles:
         self._by_word: dict[str, list[str]] = {}
         self._for_all: list[str] = []
         self._known: dict[str, tuple[str, frozenset[str]]] = {}
+        self._drawn_on: dict[tuple[str, Path], dict[str, str]] = {}
         for name in _inside(root):
             word = name.rpartition("/")[2].partition(".")[0].lower()
             if word.startswith("_"):  # layouts, and what a loops folder says of itself
@@ -39,6 +40,11 @@ class SharedFiles:
 
     def drawn_on(self, text: str, folder: Path) -> dict[str, str]:
         """For a loop with this text in this folder: each shared file (relative to the loops folder) → its digest."""
+        if (text, folder) not in self._drawn_on:
+            self._drawn_on[text, folder] = self._follow(text, folder)
+        return self._drawn_on[text, folder]
+
+    def _follow(self, text: str, folder: Path) -> dict[str, str]:
         names = [*self._for_all, *self._defaults(folder)]
         words = set(_words(text))
         digests: dict[str, str] = {}
