@@ -49,7 +49,8 @@ def load_loops(
         return {UPKEEP: upkeep_dag(root, extras)}
     remembered = Remembered(root, memo())
     if only:
-        found = check_some(root, lambda stem: dag_id_of(stem) == only, remembered)
+        # An id with `__` in it was made of a name that cannot be one; all others are the stem itself.
+        found = check_some(root, lambda stem: stem == only or ("__" in only and dag_id_of(stem) == only), remembered)
     else:
         found = check_folder(root, remembered)
     remembered.save()

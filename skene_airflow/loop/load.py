@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ from pydantic import ValidationError
 
 from skene_airflow.errors import LoopError
 from skene_airflow.loop import codes
-from skene_airflow.loop.audiences import Audiences, check_audiences, read_audiences
 from skene_airflow.loop.defaults import DefaultsReader, merge, spread_action
 from skene_airflow.loop.faults import translate
 from skene_airflow.loop.no_loop import no_loop, no_map
 from skene_airflow.loop.schema import Loop, LoopFile
 from skene_airflow.loop.secrets import find_secrets, redact
+from skene_airflow.loop.shared import files_below
 from skene_airflow.loop.source import MAX_BYTES, parse
 from skene_airflow.loop.unsupported import unsupported
 from skene_airflow.loop.words import keys_at, renamed
@@ -28,10 +27,11 @@ from skene_airflow.nouns import Fault
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from skene_airflow.loop.audiences import Audience, Audiences
     from skene_airflow.loop.nodes import Node
 
 _ID: Final = re.compile(r"[a-z][a-z0-9_]{0,99}")
-_ENDINGS: Final = frozenset((".yaml", ".yml"))
+_ENDINGS: Final = frozenset(("yaml", "yml"))
 _OTHER_FOLDERS: Final = frozenset(("templates", "segments"))
 
 
@@ -54,7 +54,7 @@ def load_loop(path: Path, *, root: Path | None = None, known: Known | None = Non
     ``known`` to be good is spared the checks that only find faults.
     """
     folder = root if root is not None else path.parent
-    return _load(path, folder, DefaultsReader(folder), read_audiences(folder), known)
+    return _load(path, folder, DefaultsReader(folder), _audiences(folder), known)
 
 
 def load_folder(root: Path, known: Known | None = None) -> Folder:
@@ -62,7 +62,7 @@ def load_folder(root: Path, known: Known | None = None) -> Folder:
 
     A named audience that is broken is an error of its own, and of each loop that reads it.
     """
-    reader, audiences = DefaultsReader(root), read_audiences(root)
+    reader, audiences = DefaultsReader(root), _audiences(root)
     results = {path: _load(path, root, reader, audiences, known) for path in loop_files(root)}
     by_id: dict[str, list[Path]] = defaultdict(list)
     for path in results:
@@ -73,7 +73,11 @@ def load_folder(root: Path, known: Known | None = None) -> Folder:
     loops = [result for result in results.values() if isinstance(result, Loop)]
     errors = [result for result in results.values() if isinstance(result, LoopError)]
     told = {fault.file for error in errors for fault in error.faults}
-    errors += [LoopError(found) for found in audiences.faults.values() if found and found[0].file not in told]
+    errors += [
+        LoopError(found)
+        for found in (audiences.faults.values() if audiences else ())
+        if found and found[0].file not in told
+    ]
     return Folder(tuple(sorted(loops, key=lambda loop: loop.id)), tuple(errors))
 
 
@@ -83,12 +87,10 @@ def loop_files(root: Path, wanted: Callable[[str], bool] = lambda _: True) -> li
     Templates and segments are none, nor is what begins with ``_`` or ``.``.
     """
     found = []
-    for folder, names, files in os.walk(root):
-        names[:] = [name for name in names if name[0] not in "._" and name not in _OTHER_FOLDERS]
-        for name in files:
-            stem, ending = os.path.splitext(name)  # noqa: PTH122 - a Path for each of a thousand names takes long
-            if name[0] not in "._" and ending.lower() in _ENDINGS and wanted(stem):
-                found.append(Path(folder, name))
+    for folder, name in files_below(str(root), _OTHER_FOLDERS):
+        stem, _, ending = name.rpartition(".")
+        if wanted(stem) and ending.lower() in _ENDINGS and name[0] != "_":
+            found.append(Path(folder, name))
     return sorted(found)
 
 
@@ -105,7 +107,7 @@ def _shown(path: Path, root: Path) -> str:
 
 
 def _load(
-    path: Path, root: Path, reader: DefaultsReader, audiences: Audiences, known: Known | None
+    path: Path, root: Path, reader: DefaultsReader, audiences: Audiences | None, known: Known | None
 ) -> Loop | LoopError:
     file = _shown(path, root)
     try:
@@ -128,7 +130,7 @@ def _load(
     tree = spread_action(tree)
     text = parsed.source.text
     spec, found = _validate(tree)
-    used, wrong = check_audiences(tree, audiences)
+    used, wrong = _read_by(tree, audiences) if audiences else ((), [])
     faults += [*found, *wrong]
     if known is None or not known(text, path):
         from skene_airflow.loop.checks import check  # it imports a whole SQL parser
@@ -139,6 +141,21 @@ def _load(
     texts = (text, *defaults.texts, *(audience.query for audience in used))
     version = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
     return Loop.build(spec, tree, id=path.stem, file=file, text=text, root=root, version=version, audiences=used)
+
+
+def _audiences(root: Path) -> Audiences | None:
+    """The named audiences; None without a folder of them, and then no SQL parser is imported for their sake."""
+    if not (root / "segments").is_dir():
+        return None
+    from skene_airflow.loop.audiences import read_audiences
+
+    return read_audiences(root)
+
+
+def _read_by(tree: Node, audiences: Audiences) -> tuple[tuple[Audience, ...], list[Fault]]:
+    from skene_airflow.loop.audiences import check_audiences
+
+    return check_audiences(tree, audiences)
 
 
 def _validate(tree: Node) -> tuple[LoopFile | None, list[Fault]]:

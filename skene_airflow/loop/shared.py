@@ -6,6 +6,7 @@ it needs now and then, and never less. So an edit is told to the loops it may co
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FOLDERS: Final = ("templates", "segments")
-_ENDINGS: Final = (".yaml", ".yml")
+OF_ALL: Final = ("_topics.yaml", "_topics.yml")
 _WORD: Final = re.compile(r"[a-z0-9_][a-z0-9_-]*")
 
 
@@ -31,12 +32,15 @@ class SharedFiles:
         self._for_all: list[str] = []
         self._known: dict[str, tuple[str, frozenset[str]]] = {}
         self._drawn_on: dict[tuple[str, Path], dict[str, str]] = {}
-        for name in _inside(root):
-            word = name.rpartition("/")[2].partition(".")[0].lower()
-            if word.startswith("_"):  # layouts, and what a loops folder says of itself
-                self._for_all.append(name)
-            else:
-                self._by_word.setdefault(word, []).append(name)
+        self._for_all += [name for name in OF_ALL if (root / name).is_file()]
+        before = len(str(root)) + 1
+        for folder in FOLDERS:
+            for where, name in files_below(f"{root}/{folder}"):
+                word, full = name.partition(".")[0].lower(), f"{where[before:]}/{name}"
+                if word[0] == "_":  # a layout
+                    self._for_all.append(full)
+                else:
+                    self._by_word.setdefault(word, []).append(full)
 
     def drawn_on(self, text: str, folder: Path) -> dict[str, str]:
         """For a loop with this text in this folder: each shared file (relative to the loops folder) → its digest."""
@@ -76,16 +80,21 @@ class SharedFiles:
         return self._known[name]
 
 
-def _inside(root: Path) -> Iterator[str]:
-    """The names of all shared files but defaults, relative to the loops folder."""
-    with os.scandir(root) as found:
-        names = [entry.name for entry in found]
-    yield from sorted(name for name in names if name[0] == "_" and name not in DEFAULTS and name.endswith(_ENDINGS))
-    for folder in FOLDERS:
-        for where, below, files in os.walk(root / folder):
-            below.sort()
-            start = Path(where).relative_to(root).as_posix()
-            yield from (f"{start}/{name}" for name in sorted(files) if name[0] != ".")
+def files_below(folder: str, not_in: frozenset[str] = frozenset()) -> Iterator[tuple[str, str]]:
+    """Folder and name of every file below a folder, in no order; nothing whose name begins with a dot.
+
+    Folders that begin with ``_`` or are ``not_in`` are left out, and links to folders. Every parse lists all files,
+    for one task as for all: this takes half the time of os.walk.
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if name[0] == ".":
+                continue
+            if not entry.is_dir(follow_symlinks=False):
+                yield folder, name
+            elif not (not_in and (name[0] == "_" or name in not_in)):
+                yield from files_below(f"{folder}/{name}", not_in)
 
 
 def _words(text: str) -> list[str]:

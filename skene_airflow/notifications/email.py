@@ -48,6 +48,9 @@ class EmailNotifier(BaseNotifier):
     def alerts(self, context: Context) -> list[Alert]:
         """What there is to say; nothing, and no mail is sent."""
 
+    def render_template_fields(self, context: Context, jinja_env: object = None) -> None:
+        """Nothing: nothing of an alert is templated, and the DAG that `dags test` hands over could not."""
+
     def notify(self, context: Context) -> None:
         """Send what there is to say. Raises AlertNotSent, or SettingsError for a connection that is no channel."""
         for alert in self.alerts(context):
