@@ -10,11 +10,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Behind a proxy with its own certificate uv, like pip, must trust what the machine trusts.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup demo airflow test lint browser unit torture constraints lowest clean
+.PHONY: help setup demo airflow test lint browser unit torture constraints lowest clean bench
 
 help:
 	@echo "make demo     run the reference loop against a real PostgreSQL and open the mails"
 	@echo "make airflow  the Airflow UI on 127.0.0.1 with the loops loaded"
+	@echo "make bench    how fast it is, beside a plain script: one table, also in bench/results.md"
 	@echo "make test     lint, strict types, import rules, tests"
 	@echo "make clean    stop the demo's database and remove everything these commands made"
 
@@ -63,6 +64,11 @@ unit: $(STAMP)
 # The fault tests for as long as it takes: minutes of real Airflow, and ten times as many kills.
 torture: $(STAMP)
 	SKENE_TORTURE=1 $(BIN)/python -m pytest tests/faults -n auto --dist loadfile -m ""
+
+# Side by side with the script that people would write instead; PEOPLE=10000 for a short one.
+PEOPLE ?= 100000
+bench: $(STAMP)
+	@$(BIN)/python -W ignore -m bench.send --people $(PEOPLE)
 
 # The newest set that fits together becomes constraints.txt; CONTRIBUTING.md says when.
 constraints: $(STAMP)

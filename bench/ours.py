@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from psycopg.rows import dict_row
 
 from bench.world import QUERY, SETTINGS
-from skene_airflow.ledger import runs
 from skene_airflow.message.blueprint import Blueprint
 from skene_airflow.message.links import Signer
 from skene_airflow.message.render import Renderer, Row, Site
@@ -28,6 +27,23 @@ def decide(place: Place) -> int:
         judged = segment(job, channel)
     job.ledger.close()
     return int(judged.verdicts["send"])
+
+
+def stage(place: Place) -> int:
+    """`evaluate` alone; returns how many rows were staged."""
+    job = place.job()
+    staged = evaluate(job)
+    job.ledger.close()
+    return staged.rows
+
+
+def judge(place: Place) -> int:
+    """`segment` alone; returns over how many tasks `send` is mapped."""
+    job = place.job()
+    with place.channel() as channel:
+        judged = segment(job, channel)
+    job.ledger.close()
+    return len(judged.shards)
 
 
 def send_shard(place: Place, shard: int) -> int:
@@ -63,11 +79,3 @@ def ceiling(place: Place) -> int:
             result = channel.send(channel.freeze(messages), f"bench/{place.run_id}/{sent}")
             sent += len(result.message_ids)
     return sent
-
-
-def run_no(place: Place) -> int:
-    """The number that the ledger gave the run."""
-    job = place.job()
-    run = runs.find(job.ledger, job.loop.id, job.step.id, place.run_id)
-    job.ledger.close()
-    return run.run_no if run else 0

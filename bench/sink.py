@@ -26,27 +26,27 @@ class Counts:
         self.calls = self.mails = self.replays = 0
         self._kept: dict[bytes, tuple[int, int, int]] = {}
 
-    def take(self, key: bytes | None, body: bytes) -> tuple[int, bytes]:
-        """Status and answer of one POST; the same key and body get the same answer."""
+    def take(self, key: bytes | None, body: bytes) -> range | None:
+        """The numbers of the mails in one POST: the same key and body get the same; None if the body is another."""
         self.calls += 1
         # A quote inside a JSON string is escaped, so that these bytes are always a key of a mail.
         number, mark = body.count(b'"subject":'), zlib.crc32(body)
         if key is not None and key in self._kept:
             first, known, fingerprint = self._kept[key]
             if fingerprint != mark:
-                return 409, _CONFLICT
+                return None
             self.replays += 1
-            return 200, _ids(first, known)
+            return range(first, first + known)
         first = self.mails
         self.mails += number
         if key is not None:
             self._kept[key] = (first, number, mark)
-        return 200, _ids(first, number)
+        return range(first, first + number)
 
 
-def _ids(first: int, number: int) -> bytes:
-    ids = ",".join(f'{{"id":"00000000-0000-4000-8000-{n:012x}"}}' for n in range(first, first + number))
-    return f'{{"data":[{ids}]}}'.encode()
+def _ids(numbers: range, *, batch: bool) -> bytes:
+    ids = [f'{{"id":"00000000-0000-4000-8000-{n:012x}"}}' for n in numbers]
+    return f'{{"data":[{",".join(ids)}]}}'.encode() if batch else ids[0].encode()
 
 
 class Connection(asyncio.Protocol):
@@ -78,10 +78,14 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, head: bytes, body: bytes) -> None:
         if head.startswith(b"GET "):
-            self._reply(200, json.dumps(vars(self._counts), default=lambda _: None, skipkeys=True).encode(), head)
+            counts = self._counts
+            seen = {"calls": counts.calls, "mails": counts.mails, "replays": counts.replays}
+            self._reply(200, json.dumps(seen).encode(), head)
             return
         key = _KEY.search(head)
-        status, answer = self._counts.take(key.group(1) if key else None, body)
+        taken = self._counts.take(key.group(1) if key else None, body)
+        batch = head.startswith(b"POST /emails/batch ")
+        status, answer = (409, _CONFLICT) if taken is None else (200, _ids(taken, batch=batch))
         if self._latency:
             asyncio.get_running_loop().call_later(self._latency, self._reply, status, answer, head)
         else:

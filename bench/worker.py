@@ -39,6 +39,8 @@ def _act(way: str, place: Place, shard: int) -> Any:
 
     return {
         "decide": lambda: ours.decide(place),
+        "evaluate": lambda: ours.stage(place),
+        "segment": lambda: ours.judge(place),
         "send": lambda: ours.send_shard(place, shard),
         "ceiling": lambda: ours.ceiling(place),
     }[way]
