@@ -37,6 +37,7 @@ VERBS = {
     "render": "one mail of a loop, as HTML, text and .eml",
     "preview": "a page on this machine with every mail, reloading as you write",
     "send-test": "one mail of a loop to an address of yours",
+    "web": "the pages behind the links in mail, by themselves",
     "migrate": "create the ledger's schema, or bring it up to date",
 }
 """Every verb with its line of help; the verb itself is the module of that name in this package."""
