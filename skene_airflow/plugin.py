@@ -25,6 +25,7 @@ class LazyApp:
 def _build() -> ASGIApp:
     from skene_airflow.errors import SettingsError
     from skene_airflow.feedback.shelf import Shelf
+    from skene_airflow.hooks.connections import webhook_secrets
     from skene_airflow.hooks.postgres import postgres
     from skene_airflow.hooks.settings import DEFAULT_LEDGER, airflow_settings
     from skene_airflow.ledger import Ledger
@@ -33,7 +34,7 @@ def _build() -> ASGIApp:
     try:
         settings = airflow_settings()
         connect = postgres(settings.ledger_conn_id or DEFAULT_LEDGER)
-        return public_app(settings, Shelf(lambda: Ledger(connect, settings.schema)))
+        return public_app(settings, Shelf(lambda: Ledger(connect, settings.schema)), webhook_secrets)
     except SettingsError as error:
         return unready(error)
 

@@ -62,6 +62,14 @@ def channel(conn_id: str) -> Channel:
     return open_channel(conn_id)
 
 
+def webhook_secrets(conn_id: str) -> tuple[str, ...]:
+    """The webhook secrets of an Airflow connection. Raises SettingsError."""
+    _on_airflows_side()
+    from skene_airflow.hooks.connections import webhook_secrets as found
+
+    return found(conn_id)
+
+
 def _on_airflows_side() -> None:
     # Outside of a task Airflow asks its metadata database too only if the process says it is on that side.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import hmac
 import sys
 from contextlib import closing
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,11 +82,12 @@ def _people(
 
 def _hidden(address: str | None, key: bytes) -> bytes | None:
     """As the gates hide it: trimmed, ASCII-lower-cased, HMAC-SHA256."""
+    from skene_airflow.ledger.events import address_hmac
+
     text = (address or "").strip(" \t\r\n")
     if not text:
         return None
-    lowered = "".join(char.lower() if char.isascii() else char for char in text)
-    return hmac.new(key, lowered.encode("utf-8", "replace"), sha256).digest()
+    return address_hmac(key, text)
 
 
 class _File:

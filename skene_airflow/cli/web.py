@@ -21,14 +21,14 @@ def run(args: argparse.Namespace) -> int:
 
     import uvicorn
 
-    from skene_airflow.cli.deployment import ledger, settings
+    from skene_airflow.cli.deployment import ledger, settings, webhook_secrets
     from skene_airflow.feedback.shelf import Shelf
     from skene_airflow.web.public import public_app
 
     facts = settings()
     folder = args.loops or facts.loops_folder or ("loops" if Path("loops").is_dir() else "")
     shelf = Shelf(lambda: ledger(args.ledger))
-    app = public_app(replace(facts, loops_folder=str(folder)), shelf)
+    app = public_app(replace(facts, loops_folder=str(folder)), shelf, webhook_secrets)
     try:
         with _listening(args.host, args.port) as listener:
             print(f"listening: http://{args.host}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
@@ -50,7 +50,8 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 VERB = Verb(
-    description="Serve the pages behind the links in mail: unsubscribe by one click (RFC 8058) and a page of topics. "
+    description="Serve the pages behind the links in mail: unsubscribe by one click (RFC 8058) and a page of topics, "
+    "and /resend, where Resend posts its signed events. "
     "The same pages are part of Airflow's API server, at /skene. Put TLS in front, and let [skene] base_url name "
     "the public address.",
     run=run,

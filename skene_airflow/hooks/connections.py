@@ -54,6 +54,12 @@ def open_channel(conn_id: str) -> Channel:
     return make_channel(channel_config(conn_id))
 
 
+def webhook_secrets(conn_id: str) -> tuple[str, ...]:
+    """The extra ``webhook_secret`` of a connection, several with commas between; raises as find_connection does."""
+    found = channel_config(conn_id).text("webhook_secret")
+    return tuple(secret for part in found.split(",") if (secret := part.strip()))
+
+
 def _absent(conn_id: str) -> SkeneError:
     name = f"AIRFLOW_CONN_{conn_id.upper()}"
     how = f"set the environment variable {name} or add it under Admin → Connections in the Airflow UI"

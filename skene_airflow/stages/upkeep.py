@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from skene_airflow.channels import CHANNELS
 from skene_airflow.errors import SkeneError, unexpected
-from skene_airflow.ledger import control
+from skene_airflow.ledger import control, events
 from skene_airflow.nouns import Mode
 from skene_airflow.stages.mark import mark
 from skene_airflow.stages.send import Sender, Sent
@@ -72,6 +72,8 @@ def upkeep(
     tidied = control.tidy(ledger, windows, settings.retention_days)
     kept.expired, kept.erased = tidied["expired"], tidied["erased"]
     kept.uncertain += tidied["uncertain"]
+    # A provider may have told of a mail before its row was given up.
+    kept.uncertain = max(0, kept.uncertain - events.settle(ledger))
     log.info("upkeep: %s", ", ".join(f"{count} {name}" for name, count in kept.counts().items() if name != "failed"))
     return kept
 

@@ -1,4 +1,7 @@
-"""What strangers may reach: the page behind the link in every marketing mail. Deliberately without a login."""
+"""What strangers may reach: the page behind the link in every marketing mail, and where providers post.
+
+Deliberately without a login: links and events are signed.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,17 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from skene_airflow.errors import SkeneError
+from skene_airflow.feedback.receivers import RECEIVERS
 from skene_airflow.feedback.topics import title_of, topics
 from skene_airflow.ledger import suppressions
 from skene_airflow.ledger.suppressions import MARKETING, scope_of
 from skene_airflow.message.links import Signer
+from skene_airflow.web.bodies import whole_body
+from skene_airflow.web.receiving import Receiving
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
@@ -133,10 +141,10 @@ class Public:
         return None if found is None else Refusal(token, *found)
 
 
-def public_app(settings: Settings, shelf: Shelf) -> ASGIApp:
+def public_app(settings: Settings, shelf: Shelf, secrets: Callable[[str], Sequence[str]] = lambda _: ()) -> ASGIApp:
     """The app, at its root and under the path of base_url, so that a proxy may keep that path or take it away.
 
-    Raises SettingsError if there is no secret_key.
+    ``secrets`` finds the webhook secrets of an Airflow connection. Raises SettingsError if there is no secret_key.
     """
     pages = Public(settings, shelf)
     routes: list[Route | Mount] = [
@@ -144,18 +152,11 @@ def public_app(settings: Settings, shelf: Shelf) -> ASGIApp:
         Route("/u/{token}", pages.act, methods=["POST"]),
         Route("/no.css", _style, methods=["GET"]),
     ]
+    for name, receiver in RECEIVERS.items():
+        take = Receiving(receiver, shelf, secrets).take
+        routes += [Route(f"/{name}{more}", take, methods=["POST"]) for more in ("", "/{conn_id}")]
     path = urlsplit(settings.base_url).path.rstrip("/")
     return Starlette(routes=[*routes, Mount(path, routes=list(routes))] if path else routes)
-
-
-async def whole_body(request: Request, most: int) -> bytes | None:
-    """The raw body of a request, or None as soon as it is longer than ``most`` bytes."""
-    found = bytearray()
-    async for chunk in request.stream():
-        found += chunk
-        if len(found) > most:
-            return None
-    return bytes(found)
 
 
 def _later(error: SkeneError) -> Response:
