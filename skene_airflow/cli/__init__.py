@@ -31,6 +31,7 @@ VERBS = {
     "new": "a loop and its template from a pattern",
     "doctor": "whether versions, settings and connections fit together",
     "deliveries": "list, retry, abandon, settle and import single deliveries",
+    "suppressions": "who must not be mailed: add, remove, list, import, export",
     "stop": "stop sending at once, one loop or all",
     "start": "let a stopped loop send again",
     "esp": "a local Resend that sends nothing, with a page to read the mails",

@@ -1,11 +1,16 @@
-"""Who must not be mailed: what a person said by a link in a mail. Every call may be repeated."""
+"""Who must not be mailed: what people said by a link in a mail, and what was done by hand."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from skene_airflow.ledger import control
+from skene_airflow.ledger.events import address_hmac
+from skene_airflow.ledger.runs import address_key
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from skene_airflow.ledger.ledger import Cursor, Ledger
 
@@ -51,3 +56,52 @@ def say(ledger: Ledger, delivery_id: int, no: Iterable[str], yes: Iterable[str] 
 def _addressee(ledger: Ledger, cur: Cursor, delivery_id: int) -> dict[str, Any] | None:
     cur.execute(ledger.sql("suppressions", "addressee"), {"delivery_id": delivery_id})
     return cur.fetchone()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Somebody who must not be mailed: by person key, by address (it is hidden at once), or by a hidden address."""
+
+    user_key: str | None = None
+    address: str | None = None
+    address_hmac: bytes | None = None
+    scope: str = "all"
+    reason: str = "manual"
+
+
+def add(ledger: Ledger, entries: Sequence[Entry], actor: str, why: str) -> int:
+    """Write them down, all or none, audited. Returns how many were not there yet. No addresses in ``why``."""
+    added = 0
+    with ledger.transaction() as cur:
+        key = address_key(cur, ledger)
+        for entry in entries:
+            facts = _person(key, entry) | {"scope": entry.scope, "reason": entry.reason, "source": actor}
+            cur.execute(ledger.sql("suppressions", "refuse"), facts)
+            added += cur.rowcount
+        control.note(ledger, cur, actor, "suppressions add", reason=why, people=len(entries), added=added)
+    return added
+
+
+def remove(ledger: Ledger, entry: Entry, scope: str | None, actor: str, why: str) -> int:
+    """Let a person be mailed again, in one scope or (None) in all; audited. Returns how many rows went.
+
+    An erasure is never undone.
+    """
+    with ledger.transaction() as cur:
+        facts = _person(address_key(cur, ledger), entry) | {"scope": scope}
+        cur.execute(ledger.sql("suppressions", "remove"), facts)
+        gone = cur.rowcount
+        control.note(ledger, cur, actor, "suppressions remove", reason=why, scope=scope, removed=gone)
+    return gone
+
+
+def listed(ledger: Ledger, entry: Entry) -> list[dict[str, Any]]:
+    """The suppressions of a person; of everybody if ``entry`` names nobody."""
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("suppressions", "list"), _person(address_key(cur, ledger), entry))
+        return cur.fetchall()
+
+
+def _person(key: bytes, entry: Entry) -> dict[str, Any]:
+    hidden = address_hmac(key, entry.address) if entry.address else entry.address_hmac
+    return {"user_key": entry.user_key, "address_hmac": hidden}

@@ -23,3 +23,17 @@ WHERE (user_key = %(user_key)s OR address_hmac = %(address_hmac)s) AND reason = 
 -- name: unsubscribed
 UPDATE {schema}.deliveries SET unsubscribed_at = clock_timestamp()
 WHERE delivery_id = %(delivery_id)s AND unsubscribed_at IS NULL;
+
+-- name: list
+-- Of one person, or of everybody (both NULL).
+SELECT suppression_id, user_key, encode(address_hmac, 'hex') AS address_hmac, scope, reason, source, created_at
+FROM {schema}.suppressions
+WHERE %(user_key)s::text IS NULL AND %(address_hmac)s::bytea IS NULL
+   OR user_key = %(user_key)s OR address_hmac = %(address_hmac)s
+ORDER BY suppression_id;
+
+-- name: remove
+-- What an erasure left stays: it is a promise.
+DELETE FROM {schema}.suppressions
+WHERE (user_key = %(user_key)s OR address_hmac = %(address_hmac)s) AND reason <> 'erased'
+  AND (%(scope)s::text IS NULL OR scope = %(scope)s);
