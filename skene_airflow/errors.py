@@ -52,6 +52,10 @@ class AccountError(SkeneError):
     """The email provider refuses the whole account; mend it, then clear the failed task."""
 
 
+class BrakeHeld(SkeneError):
+    """A brake of `guard` holds the run; nobody was claimed. Trigger a run whose conf releases it, or mend the loop."""
+
+
 class SendInterrupted(SkeneError):
     """Some batches could not be settled in this try; the next try goes on from there.
 
@@ -67,7 +71,7 @@ class RunDoesNotAddUp(SkeneError):
     """The run's counts do not add up, or mail of it is still open; see the log of `report`."""
 
 
-FINAL = (AccountError, ConfError, LoopError, SettingsError)
+FINAL = (AccountError, BrakeHeld, ConfError, LoopError, SettingsError)
 """Errors that only a person can mend: another try would end the same way."""
 
 

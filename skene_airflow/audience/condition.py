@@ -7,7 +7,7 @@ READ ONLY transaction, and is never mixed with values: ``:as_of`` becomes the dr
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
@@ -136,6 +136,17 @@ def check(conn: psycopg.Connection[Any], text: Text, question: Question) -> list
     if isinstance(found, Refusal):
         raise refused(found.state, question, text.place(found.position))
     return found
+
+
+def count_rows(conn: psycopg.Connection[Any], table: str, question: Question) -> int:
+    """How many rows a table has, counted within the question's transaction. Raises QueryError."""
+    # Folded and quoted: `user` as it stands would be a function of one row.
+    name = sql.Identifier(*table.lower().split("."))
+    try:
+        row = conn.execute(sql.SQL("SELECT count(*) FROM {}").format(name)).fetchone()
+    except psycopg.Error as error:
+        raise refused(error.sqlstate, replace(question, what=f"count of {table} (for guard.max_share)")) from None
+    return int(row[0]) if row else 0
 
 
 def describe(conn: psycopg.Connection[Any], text: Text, question: Question) -> dict[str, str]:

@@ -84,6 +84,8 @@ class Rules:
     zones: Sequence[Zone] = ()
     elsewhere: Zone | None = None
     held: Reason | None = None
+    brakes: Mapping[str, int] = field(default_factory=dict)
+    """The most people whom each brake that is not released lets pass."""
 
     def params(self) -> dict[str, object]:
         """The values that the decision names."""
@@ -108,6 +110,7 @@ class Rules:
             "cap": self.cap.count if self.cap else None,
             "cap_window": self.cap.window if self.cap else None,
             "held": self.held,
+            "most": min(self.brakes.values(), default=None),
             "address": ADDRESS,
             "plain_address": PLAIN_ADDRESS,
             "inner": bytes(b ^ 0x36 for b in key),
@@ -199,11 +202,15 @@ WITH contents AS MATERIALIZED (
     FROM judged j
 ){cap}
 SELECT r.n, r.user_key, r.entry_key, r.address_hmac, r.segment, r.variant, r.template_no, r.unknown_zone, r.gates,
-       CASE WHEN coalesce(r.reason, %(held)s::text) IS NOT NULL THEN 'skip' WHEN r.hold_out THEN 'hold_out'
-            ELSE 'send' END AS verdict,
-       coalesce(r.reason, %(held)s::text) AS reason
-FROM {last} r
+       r.hold_out, CASE WHEN r.why IS NOT NULL THEN 'skip' WHEN r.hold_out THEN 'hold_out' ELSE 'send' END AS verdict,
+       r.why AS reason
+FROM (SELECT w.*, coalesce(w.reason, %(held)s::text{brake}) AS why FROM {last} w) r
 """
+
+# Counted over the whole audience before anybody is claimed; who would be held out is not mailed, and is not counted.
+_BRAKE = """,
+                           CASE WHEN count(*) FILTER (WHERE w.reason IS NULL AND NOT w.hold_out) OVER ()
+                                     > %(most)s::bigint THEN 'held' END"""
 
 # Several entries of a person in one run would be closer than `every`: the first of them enters.
 _APART = """
@@ -238,10 +245,12 @@ def decision(schema: str, stage: str, rules: Rules, *, explain: bool = False) ->
     """The decision over the relation ``stage`` (a table, or a CTE of the caller's); bind it with ``rules.params()``.
 
     It has one row for each candidate: n, user_key, entry_key, address_hmac, segment, variant, template_no,
-    unknown_zone, verdict, reason, and with ``explain`` in gates what each gate says of the person, not the first only.
+    unknown_zone, hold_out, verdict, reason, and with ``explain`` in gates what each gate says of the person, not the
+    first only.
     """
     capped = rules.cap is not None and not rules.transactional
     text = _JUDGED.replace("{cap}", _CAP if capped else "").replace("{last}", "capped" if capped else "single")
+    text = text.replace("{brake}", _BRAKE if rules.brakes else "")
     text = text.replace("{apart}", _APART if rules.every is not None and rules.several else "")
     text = text.replace("{counts}", _COUNTS).replace("{before}", _before(rules))
     text = text.replace("{verdicts}", every_verdict() if explain else "NULL::jsonb")

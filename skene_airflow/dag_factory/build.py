@@ -22,6 +22,7 @@ from skene_airflow.loop.schema import AssetTrigger, ScheduleTrigger
 from skene_airflow.loop.shared import SharedFiles
 from skene_airflow.operators.evaluate import EvaluateOperator
 from skene_airflow.operators.loop_ref import LoopRef
+from skene_airflow.operators.ready import WaitingEvaluateOperator
 from skene_airflow.operators.report import ReportOperator
 from skene_airflow.operators.segment import SegmentOperator
 from skene_airflow.operators.send import SendOperator
@@ -91,7 +92,9 @@ def loop_version(loop: Loop, shared: SharedFiles) -> str:
 def add_tasks(dag: DAG, ref: LoopRef, extras: Extras) -> None:
     """Put the tasks of one step into the DAG: evaluate → segment → send, once for each shard → report."""
     limit = execution_timeout(ref.step)
-    evaluate = EvaluateOperator(task_id="evaluate", dag=dag, loop=ref, execution_timeout=limit)
+    at_first: dict[str, Any] = {"task_id": "evaluate", "dag": dag, "loop": ref, "execution_timeout": limit}
+    ready = ref.step.ready
+    evaluate = WaitingEvaluateOperator(ready=ready, **at_first) if ready else EvaluateOperator(**at_first)
     segment = SegmentOperator(task_id="segment", dag=dag, loop=ref)
     send = SendOperator.partial(task_id="send", dag=dag, loop=ref).expand(shard=segment.output)
     callbacks = report_callbacks(ref.loop, ref.step, extras)

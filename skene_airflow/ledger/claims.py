@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from skene_airflow.ledger.runs import Run, as_run, one
-from skene_airflow.nouns import Mode, Verdict
+from skene_airflow.nouns import Mode, Reason, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,10 +39,13 @@ class Claim:
     def __init__(self, ledger: Ledger, cur: Cursor, run: Run) -> None:
         self._ledger, self.cur, self.run = ledger, cur, run
 
-    def commit(self, decision: str, params: Mapping[str, object], cut: Cut | None) -> Run:
+    def commit(
+        self, decision: str, params: Mapping[str, object], cut: Cut | None, brakes: Mapping[str, int] | None = None
+    ) -> Run:
         """Record what ``decision`` (a SELECT of judged candidates) says; with ``cut``, claim the audience.
 
         ``params`` are the decision's own; ``now``, ``loop_ids`` and ``held`` also tell whether the claim counts.
+        ``brakes`` has how many people each of the decision's brakes lets pass.
         """
         stage = f"{self._ledger.schema}.{self.run.stage_table}"
         shape = self._ledger.sql("decide", "claim" if cut else "shadow").replace("/* decision */", decision)
@@ -53,7 +56,11 @@ class Claim:
         self.cur.execute("SET LOCAL jit = off")
         self.cur.execute(shape.replace("/* stage */", stage) + "\n" + self._ledger.sql("decide", "record"), facts)
         counted = self.cur.fetchall()
+        braked = sum(row["braked"] for row in counted)
+        if braked:
+            facts["held"] = Reason.HELD
         facts |= {
+            "brakes": Jsonb(_held(braked, brakes or {})) if braked else None,
             "candidates": sum(row["rows"] for row in counted),
             "unknown_zones": sum(row["unknown_zones"] for row in counted),
             "verdicts": Jsonb(_tally(counted)),
@@ -85,6 +92,12 @@ class Claim:
         row = self.cur.fetchone()
         return (row["entry_rule"], row["key_column"]) if row else None
 
+    def usual_size(self, names: Names) -> float | None:
+        """How many people recent live runs of the step mailed: the median; None before its first claim."""
+        self.cur.execute(self._ledger.sql("runs", "usual_size"), names.facts())
+        people: float | None = one(self.cur)["people"]
+        return people
+
     def last_tick(self, names: Names) -> datetime | None:
         """For when the last scheduled run before this one was, of those that staged their audience."""
         self.cur.execute(self._ledger.sql("runs", "last_tick"), {**names.facts(), "as_of": self.run.as_of})
@@ -96,6 +109,10 @@ class Claim:
         self.cur.execute(self._ledger.sql("runs", "now"))
         now: datetime = one(self.cur)["now"]
         return now
+
+
+def _held(people: int, brakes: Mapping[str, int]) -> dict[str, Any]:
+    return {"people": people, "held": {name: most for name, most in brakes.items() if people > most}}
 
 
 def _tally(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -69,6 +69,8 @@ class Run:
     entry_rule: str | None
     key_column: str | None
     unknown_zones: int | None
+    people: int | None
+    brakes: Mapping[str, Any] | None
     staged: bool
     decided: bool
 
@@ -100,6 +102,8 @@ def as_run(row: Mapping[str, Any]) -> Run:
         "entry_rule",
         "key_column",
         "unknown_zones",
+        "people",
+        "brakes",
     )
     facts = {name: row[name] for name in names}
     return Run(
@@ -133,8 +137,17 @@ class Stage:
         self._cur.execute(self._ledger.sql("runs", "keep_template"), {"sha256": sha256, "content": content})
         return int(one(self._cur)["template_no"])
 
-    def commit(self, header: RunHeader, columns: Mapping[str, str], contents: Sequence[Mapping[str, Any]]) -> Run:
-        """Note what was staged, and what each segment and variant says. The caller's transaction makes it final."""
+    def commit(
+        self,
+        header: RunHeader,
+        columns: Mapping[str, str],
+        contents: Sequence[Mapping[str, Any]],
+        people: int | None = None,
+    ) -> Run:
+        """Note what was staged, and what each segment and variant says. The caller's transaction makes it final.
+
+        ``people`` is the size of the table of people, where a brake needs it.
+        """
         facts = {
             "run_no": self.run.run_no,
             "rows": self.copied,
@@ -147,6 +160,7 @@ class Stage:
             "entry_rule": header.entry_rule,
             "key_column": header.key_column,
             "transactional": header.transactional,
+            "people": people,
         }
         self._cur.execute(self._ledger.sql("runs", "staged"), facts)
         return as_run(one(self._cur))

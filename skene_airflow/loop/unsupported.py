@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 _ANY: Final = "*"
 # Path (* is any step) → the values that are refused; _ANY: every value that is written.
 _TABLE: Final[dict[Loc, str]] = {
-    ("guard",): _ANY,
+    ("guard", "approve_above"): _ANY,
     ("goal",): _ANY,
-    ("steps", "*", "ready"): _ANY,
     ("steps", "*", "on_sent"): _ANY,
     ("steps", "*", "trigger", "type"): "database after",
     ("steps", "*", "condition", "type"): "graphql",

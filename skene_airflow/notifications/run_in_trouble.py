@@ -9,6 +9,7 @@ from skene_airflow.hooks.settings import DEFAULT_LEDGER, airflow_settings
 from skene_airflow.ledger import Ledger, runs
 from skene_airflow.notifications.email import Alert, EmailNotifier, link, run_id_of
 from skene_airflow.nouns import Mode, Reason, Status, Verdict
+from skene_airflow.stages.brakes import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
 
     from skene_airflow.ledger.runs import Run
 
-_HELD = (
-    'Nobody of them was mailed. If the audience is right, start a run with conf {"mode": "live", "release":'
-    " [the brake's name]}; if not, mend the condition."
-)
 _UNCERTAIN = (
     "The provider may or may not have taken them, and cannot be asked. Nothing is sent twice. Settle them with"
     " `skene-airflow deliveries settle`."
@@ -59,7 +56,7 @@ def troubles(run: Run, statuses: Mapping[str, int]) -> Iterator[tuple[str, str]]
     """What is wrong and what to do about it."""
     skipped = (run.verdicts or {}).get(Verdict.SKIP, {})
     if held := skipped.get(Reason.HELD, 0):
-        yield f"a brake held {held} people back", _HELD
+        yield f"a brake held {held} people back", told(run.brakes) if run.brakes else ""
     if doubtful := statuses.get(Status.UNCERTAIN, 0):
         yield f"{doubtful} deliveries are uncertain", _UNCERTAIN
     if late := skipped.get(Reason.EXPIRED, 0) + statuses.get(Status.EXPIRED, 0):

@@ -16,6 +16,10 @@ class EvaluateOperator(LoopOperator):
     @plain_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Stage the candidates of the run."""
+        return self.staged(context)
+
+    def staged(self, context: Context) -> dict[str, Any]:
+        """Stage the candidates, and count them."""
         from skene_airflow.stages.evaluate import evaluate
 
         self.loop.must_load()

@@ -32,5 +32,6 @@ class SegmentOperator(LoopOperator):
             if not run.decided:  # a retry or Clear finds what was decided and counted before
                 tell_decided(job, segmented)
         context["ti"].xcom_push(key="counts", value=segmented.counts())
+        segmented.refuse_held()
         # A sender takes what no other has, so that fewer of them than shards send everything as well.
         return list(segmented.shards)[: conf.getint("core", "max_map_length", fallback=1024)]

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from skene_airflow.audience.assignment import ranges
-from skene_airflow.audience.condition import asking, bare, check, describe, stream
+from skene_airflow.audience.condition import asking, bare, check, count_rows, describe, stream
 from skene_airflow.audience.decision import Arm
 from skene_airflow.audience.staging import COLUMNS, Wanted
 from skene_airflow.audience.staging import staging as staging_query
@@ -82,8 +82,10 @@ def _stage(job: Job, header: RunHeader) -> Run:
             with stage.rows(COLUMNS) as rows:
                 for block in stream(conn, text, question):
                     rows.write(block)
+            guard = job.loop.guard
+            people = count_rows(conn, job.loop.user.table, question) if guard and guard.max_share else None
         kept = {name: types[name] for name in (job.loop.user.key, *keep)}
-        return stage.commit(header, kept, list(_kept(stage, said)))
+        return stage.commit(header, kept, list(_kept(stage, said)), people)
 
 
 def _kept(stage: Stage, said: Sequence[tuple[Content, Blueprint]]) -> Iterator[Mapping[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,6 +19,9 @@ OBEDIENT = frozenset({"scheduled", "asset_triggered", "operator_triggered"})
 """Run types that do what the loop's `mode` says; every other one is a shadow run unless its conf says live."""
 
 _DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
+BRAKES = ("max", "max_share", "max_growth")
+"""The brakes of `guard` that a run's conf may release."""
+
 _KEYS = ("mode", "expires_after", "release", "rekey")
 
 
@@ -29,6 +32,8 @@ class Asked:
     mode: Mode | None = None
     expires_after: timedelta | None = None
     rekey: bool = False
+    release: frozenset[str] = frozenset()
+    """The brakes that this run passes whatever its size."""
 
 
 def read_conf(conf: Mapping[str, object]) -> Asked:
@@ -36,15 +41,20 @@ def read_conf(conf: Mapping[str, object]) -> Asked:
     unknown = sorted(set(conf) - set(_KEYS))
     if unknown:
         raise ConfError(f"conf has the unknown key {unknown[0]!r}; a loop knows: {', '.join(_KEYS)}.")
-    if conf.get("release"):
-        raise ConfError("conf key 'release' is not supported yet; trigger the run without it.")
     rekey = conf.get("rekey", False)
     if not isinstance(rekey, bool):
         raise ConfError(f"conf says rekey {rekey!r}; write true or false, without quotes.")
     mode = conf.get("mode", "auto")
     if mode not in ("auto", "shadow", "live"):
         raise ConfError(f"conf says mode {mode!r}; write auto, shadow or live.")
-    return Asked(None if mode == "auto" else Mode(str(mode)), _span(conf.get("expires_after")), rekey)
+    wanted = None if mode == "auto" else Mode(str(mode))
+    return Asked(wanted, _span(conf.get("expires_after")), rekey, _released(conf.get("release", [])))
+
+
+def _released(names: Any) -> frozenset[str]:
+    if not isinstance(names, (list, tuple)) or any(name not in BRAKES for name in names):
+        raise ConfError(f'conf says release {names!r}; write a list of {", ".join(BRAKES)}, such as ["max_growth"].')
+    return frozenset(names)
 
 
 def _span(value: object) -> timedelta | None:

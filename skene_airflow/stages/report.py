@@ -6,9 +6,10 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from skene_airflow.errors import QueryError, RunDoesNotAddUp
+from skene_airflow.errors import BrakeHeld, QueryError, RunDoesNotAddUp
 from skene_airflow.ledger import control, runs
 from skene_airflow.nouns import Mode, Status, Verdict
+from skene_airflow.stages.brakes import told
 from skene_airflow.stages.mark import mark
 from skene_airflow.stages.mode import lowered
 
@@ -46,8 +47,8 @@ class RunReport:
 def report(job: Job, failed_tasks: Sequence[str] = ()) -> RunReport:
     """Close the run.
 
-    Raises RunDoesNotAddUp if a task failed, a count is off, or mail of the run is still open; QueryError if nothing
-    but `on_sent` went wrong.
+    Raises BrakeHeld if a brake held the run, RunDoesNotAddUp if a task failed, a count is off, or mail of the run is
+    still open; QueryError if nothing but `on_sent` went wrong.
     """
     run = runs.find(job.ledger, job.loop.id, job.step.id, job.run.run_id)
     if run is None or not run.staged or not run.decided:
@@ -57,6 +58,8 @@ def report(job: Job, failed_tasks: Sequence[str] = ()) -> RunReport:
     _tell(run, statuses)
     unmarked = _mark(job)
     faults = [*_uneven(run, statuses), *_open(job, run, statuses)]
+    if run.brakes and run.mode is not Mode.SHADOW and not faults:
+        raise BrakeHeld(told(run.brakes))
     if failed_tasks:
         faults.append(f"failed: {', '.join(failed_tasks)}")
     if unmarked is not None:

@@ -12,6 +12,7 @@ from skene_airflow.errors import ConfError
 from skene_airflow.ledger.runs import address_key
 from skene_airflow.loop.schema import ScheduleTrigger
 from skene_airflow.nouns import Mode
+from skene_airflow.stages.brakes import brakes_of
 from skene_airflow.stages.mode import read_conf
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def rules_of(job: Job, claim: Claim) -> Rules:
         several=bool(loop.entry.per),
         goal_within=loop.goal.within if loop.goal and loop.exit == "goal" else None,
         zones=zones(now, quiet, window),
+        brakes=brakes_of(job, claim),
         elsewhere=next(iter(zones(now, quiet, window, [job.timezone]))),
     )
 

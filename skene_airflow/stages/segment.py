@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from skene_airflow.audience.decision import decision
-from skene_airflow.errors import SettingsError
+from skene_airflow.errors import BrakeHeld, SettingsError
 from skene_airflow.ledger.claims import Cut, claiming, open_shards
 from skene_airflow.nouns import Mode, Verdict
+from skene_airflow.stages.brakes import told
 from skene_airflow.stages.checklist import refuse_unready
 from skene_airflow.stages.rules import rules_of
 
@@ -32,10 +33,17 @@ class Segmented:
     duplicate_rows: int
     verdicts: Mapping[str, Any]
     shards: list[int]
+    brakes: Mapping[str, Any] | None = None
+    """Where a brake held: the number of people, and how many each brake that held lets pass."""
 
     def counts(self) -> dict[str, Any]:
         """The same as plain data."""
         return asdict(self)
+
+    def refuse_held(self) -> None:
+        """Raise BrakeHeld if a brake holds the run and it is no shadow run."""
+        if self.brakes is not None and self.mode != Mode.SHADOW:
+            raise BrakeHeld(told(self.brakes))
 
 
 def segment(job: Job, channel: Channel | None) -> Segmented:
@@ -46,7 +54,8 @@ def segment(job: Job, channel: Channel | None) -> Segmented:
         run = _decide(job, run, channel)
     shards = open_shards(job.ledger, run, job.names)
     _tell(run)
-    return Segmented(run.mode, run.candidates or 0, run.duplicate_rows or 0, dict(run.verdicts or {}), shards)
+    verdicts = dict(run.verdicts or {})
+    return Segmented(run.mode, run.candidates or 0, run.duplicate_rows or 0, verdicts, shards, run.brakes)
 
 
 def _decide(job: Job, run: Run, channel: Channel | None) -> Run:
@@ -62,7 +71,7 @@ def _decide(job: Job, run: Run, channel: Channel | None) -> Run:
             return claim.run
         rules = rules_of(job, claim)
         stage = f"{job.ledger.schema}.{run.stage_table}"
-        return claim.commit(decision(job.ledger.schema, stage, rules), rules.params(), cut)
+        return claim.commit(decision(job.ledger.schema, stage, rules), rules.params(), cut, rules.brakes)
 
 
 def _tell(run: Run) -> None:
@@ -77,5 +86,7 @@ def _tell(run: Run) -> None:
         run.count(Verdict.SKIP),
         f" ({why})" if why else "",
     )
+    if run.brakes:
+        log.warning("segment: %s", told(run.brakes))
     if run.unknown_zones:
         log.info("segment: %s people have no known time zone; the trigger's counts for them", run.unknown_zones)

@@ -120,3 +120,38 @@ def test_a_broken_file_fails_visibly_and_takes_no_other_loop_down(deployment: De
     assert "loops/win_back.yaml:3:1" in broken.stdout
     assert deployment.run("re_engagement").returncode == 0
     assert deployment.recipients() == []
+
+
+def test_a_held_brake_fails_the_run_prints_the_conf_that_lets_it_pass_and_mails_nobody(deployment: Deployment) -> None:
+    loop = deployment.loops / "re_engagement.yaml"
+    loop.write_text(loop.read_text() + "guard: {max: 3}\n")
+    done = deployment.run("re_engagement", LIVE)
+    assert done.returncode != 0
+    assert deployment.recipients() == []
+    states = deployment.states("re_engagement")
+    assert (states["run"], states["segment"], states["report"]) == ("failed", "failed", "failed")
+    assert 'trigger a run with conf {"mode": "live", "release": ["max"]}' in done.stdout
+    released = deployment.run("re_engagement", {"mode": "live", "release": ["max"]})
+    assert released.returncode == 0, released.stdout
+    assert deployment.recipients() == ADDRESSES
+
+
+def test_evaluate_gives_its_slot_back_until_ready_and_a_time_out_mails_nobody(deployment: Deployment) -> None:
+    with psycopg.connect(deployment.source) as conn:
+        conn.execute("CREATE TABLE loaded (at timestamptz)")
+    loop = deployment.loops / "re_engagement.yaml"
+    text = loop.read_text()
+    ready = "    ready: {query: SELECT count(*) > 0 FROM loaded, timeout: 8s}\n"
+    loop.write_text(text.replace("    action:", f"{ready}    action:", 1))
+    late = deployment.run("re_engagement", LIVE)
+    assert late.returncode != 0
+    assert "up_for_reschedule" in late.stdout.lower()
+    assert "`ready` was not true within 0:00:08" in late.stdout
+    states = deployment.states("re_engagement")
+    assert (states["run"], states["evaluate"], states["segment"]) == ("failed", "failed", "upstream_failed")
+    assert deployment.recipients() == []
+    with psycopg.connect(deployment.source) as conn:
+        conn.execute("INSERT INTO loaded VALUES (now())")
+    there = deployment.run("re_engagement", LIVE)
+    assert there.returncode == 0, there.stdout
+    assert deployment.recipients() == ADDRESSES

@@ -45,7 +45,7 @@ WITH judged AS MATERIALIZED (
     WHERE d.status IN ('expired', 'cancelled')
     RETURNING d.user_key, d.entry_key
 ), final AS (
-    SELECT j.n, j.user_key, j.entry_key, j.segment, j.variant, j.unknown_zone,
+    SELECT j.n, j.user_key, j.entry_key, j.segment, j.variant, j.unknown_zone, j.hold_out,
            CASE WHEN j.verdict <> 'skip' AND c.user_key IS NULL THEN 'skip' ELSE j.verdict END AS verdict,
            CASE WHEN j.verdict <> 'skip' AND c.user_key IS NULL THEN 'already_entered' ELSE j.reason END AS reason
     FROM judged j LEFT JOIN claimed c ON c.user_key = j.user_key AND c.entry_key = j.entry_key
@@ -63,5 +63,6 @@ listed AS (
     SELECT %(run_no)s, n, user_key, entry_key, verdict, reason, segment, variant FROM final
     WHERE reason IS NULL OR reason NOT IN ('already_entered', 'not_due', 'quiet_hours')
 )
-SELECT verdict, reason, count(*) AS rows, count(*) FILTER (WHERE unknown_zone) AS unknown_zones
+SELECT verdict, reason, count(*) AS rows, count(*) FILTER (WHERE unknown_zone) AS unknown_zones,
+       count(*) FILTER (WHERE reason = 'held' AND NOT hold_out) AS braked
 FROM final GROUP BY verdict, reason;

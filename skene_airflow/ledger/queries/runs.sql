@@ -27,7 +27,7 @@ SELECT content FROM {schema}.templates WHERE template_no = %(template_no)s;
 UPDATE {schema}.runs
 SET staged_at = clock_timestamp(), candidates = %(rows)s, columns = %(columns)s, contents = %(contents)s,
     mode = %(mode)s, as_of = %(as_of)s, expires_at = %(expires_at)s, loop_version = %(loop_version)s,
-    entry_rule = %(entry_rule)s, key_column = %(key_column)s, transactional = %(transactional)s
+    entry_rule = %(entry_rule)s, key_column = %(key_column)s, transactional = %(transactional)s, people = %(people)s
 WHERE run_no = %(run_no)s
 RETURNING *;
 
@@ -54,10 +54,17 @@ SELECT max(as_of) AS as_of FROM {schema}.runs
 WHERE loop_id = ANY (%(loop_ids)s::text[]) AND step_id = ANY (%(step_ids)s::text[]) AND run_type = 'scheduled'
   AND staged_at IS NOT NULL AND as_of < %(as_of)s;
 
+-- name: usual_size
+-- What `max_growth` compares with: the median of the last ten live runs that claimed; NULL before the first.
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY r.people) AS people
+FROM (SELECT (verdicts ->> 'send')::bigint AS people FROM {schema}.runs
+      WHERE loop_id = ANY (%(loop_ids)s::text[]) AND step_id = ANY (%(step_ids)s::text[]) AND mode = 'live' AND claimed
+      ORDER BY decided_at DESC, run_no DESC LIMIT 10) r;
+
 -- name: decided
 UPDATE {schema}.runs
 SET decided_at = clock_timestamp(), duplicate_rows = candidates - %(candidates)s, candidates = %(candidates)s,
-    verdicts = %(verdicts)s, unknown_zones = %(unknown_zones)s,
+    verdicts = %(verdicts)s, unknown_zones = %(unknown_zones)s, brakes = %(brakes)s,
     claimed = %(claims)s AND expires_at >= %(now)s AND %(held)s::text IS NULL
               AND NOT EXISTS (SELECT FROM {schema}.stops t
                               WHERE t.loop_id = '*' OR t.loop_id = ANY (%(loop_ids)s::text[]))

@@ -49,6 +49,7 @@ def test_max_mode_is_a_ceiling_and_never_a_floor() -> None:
         ({"mode": "shadow"}, Asked(SHADOW)),
         ({"mode": "live", "expires_after": "30d"}, Asked(LIVE, timedelta(days=30))),
         ({"mode": "live", "release": [], "rekey": False}, Asked(LIVE)),
+        ({"mode": "live", "release": ["max", "max_growth"]}, Asked(LIVE, release=frozenset({"max", "max_growth"}))),
     ],
 )
 def test_conf(conf: dict[str, object], asked: Asked) -> None:
@@ -66,7 +67,9 @@ def test_conf(conf: dict[str, object], asked: Asked) -> None:
         ({"expires_after": 30}, "a duration"),
         ({"expires_after": "soon"}, "expires_after 'soon'"),
         ({"expires_after": "-1d"}, "expires_after '-1d'"),
-        ({"release": ["max_growth"]}, "not supported yet"),
+        ({"release": ["max_groth"]}, "a list of max, max_share, max_growth"),
+        ({"release": "max"}, "a list of max, max_share, max_growth"),
+        ({"release": True}, "a list of max, max_share, max_growth"),
         ({"rekey": "yes"}, "true or false"),
     ],
 )
