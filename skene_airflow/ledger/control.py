@@ -100,7 +100,7 @@ def ahead(ledger: Ledger, connection: str) -> float:
 
 
 def next_unmarked(ledger: Ledger, names: Names, after: int) -> dict[str, Any] | None:
-    """The next settled batch that `on_sent` is owed for: batch_id, columns, and its ``sent`` people."""
+    """The next settled batch that `on_sent` is owed for: batch_id, columns, as_of, and its ``sent`` people."""
     with ledger.transaction() as cur:
         facts = {**names.facts(), "after": after}
         cur.execute(ledger.sql("control", "unmarked"), facts)

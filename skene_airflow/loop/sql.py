@@ -127,15 +127,16 @@ def bind(text: str, literals: Mapping[str, str]) -> str:
     Nothing inside strings, comments, dollar quotes or casts is touched. The result may stand inside
     parentheses. Raises ValueError for a query that ``check_select`` refuses or a literal that is missing.
     """
-    return _bind(text, check_select(text), literals)
+    return bind_checked(text, check_select(text), literals)
 
 
 def bind_expression(text: str, literals: Mapping[str, str]) -> str:
     """The same for an expression. Raises ValueError for one that ``check_expression`` refuses."""
-    return _bind(text, check_expression(text), literals)
+    return bind_checked(text, check_expression(text), literals)
 
 
-def _bind(text: str, faults: list[SqlFault], literals: Mapping[str, str]) -> str:
+def bind_checked(text: str, faults: list[SqlFault], literals: Mapping[str, str]) -> str:
+    """The same for any text whose ``faults`` are known. Raises ValueError if there are some."""
     if faults:
         raise ValueError(faults[0].message)
     tokens = _scan(text)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from pglast import ast
 
 from skene_airflow.loop import codes
-from skene_airflow.loop.sql import SqlFault, check_statement, harms, kind_of, statement_of, walk
+from skene_airflow.loop.sql import SqlFault, bind_checked, check_statement, harms, kind_of, statement_of, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 SENT: Final = "sent"
 _UPDATE: Final = "write UPDATE users u SET … FROM sent WHERE u.id = sent.id"
@@ -54,6 +54,11 @@ def count_columns(text: str) -> int | None:
 def check_update(text: str) -> list[SqlFault]:
     """Every reason why this text is not one UPDATE joined with relation ``sent``; an empty list if it is one."""
     return check_statement(text, _update_faults, "on_sent is one UPDATE; delete the rest")
+
+
+def bind_update(text: str, literals: Mapping[str, str]) -> str:
+    """The UPDATE with its parameters replaced by SQL literals. Raises ValueError for one that is refused."""
+    return bind_checked(text, check_update(text), literals)
 
 
 def _name(target: Any) -> str | None:

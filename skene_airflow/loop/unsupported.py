@@ -18,7 +18,6 @@ _ANY: Final = "*"
 _TABLE: Final[dict[Loc, str]] = {
     ("guard", "approve_above"): _ANY,
     ("goal",): _ANY,
-    ("steps", "*", "on_sent"): _ANY,
     ("steps", "*", "trigger", "type"): "database after",
     ("steps", "*", "condition", "type"): "graphql",
     ("steps", "*", "action", "type"): "in_app",

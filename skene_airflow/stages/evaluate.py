@@ -68,7 +68,8 @@ def evaluate(job: Job) -> Staged:
 
 def _stage(job: Job, header: RunHeader) -> Run:
     said = [(content, compile_blueprint(job.loop, job.step, content)) for content in contents(job.loop, job.step)]
-    keep = sorted({column for _, blueprint in said for column in blueprint.columns})
+    entry = job.loop.entry.per or () if job.step.on_sent else ()  # relation `sent` has them
+    keep = sorted({*entry, *(column for _, blueprint in said for column in blueprint.columns)})
     question = job.question()
     wanted = wanted_of(job.loop, job.step, keep)
     with staging(job.ledger, header) as stage:

@@ -83,7 +83,7 @@ WHERE connection = %(connection)s;
 
 -- name: unmarked
 -- Settled batches whose on_sent has not run yet, oldest first.
-SELECT b.batch_id, b.run_no, r.columns FROM {schema}.batches b JOIN {schema}.runs r USING (run_no)
+SELECT b.batch_id, b.run_no, r.columns, r.as_of FROM {schema}.batches b JOIN {schema}.runs r USING (run_no)
 WHERE b.loop_id = ANY (%(loop_ids)s::text[]) AND b.step_id = ANY (%(step_ids)s::text[]) AND b.marks
   AND b.marked_at IS NULL AND b.status = 'done'
   AND b.batch_id > %(after)s
