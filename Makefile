@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Behind a proxy with its own certificate uv, like pip, must trust what the machine trusts.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup demo airflow test lint browser unit torture constraints lowest clean bench
+.PHONY: help setup demo airflow test lint browser unit torture constraints lowest bench bench-parse clean
 
 help:
 	@echo "make demo     run the reference loop against a real PostgreSQL and open the mails"
@@ -69,6 +69,10 @@ torture: $(STAMP)
 PEOPLE ?= 100000
 bench: $(STAMP)
 	@$(BIN)/python -W ignore -m bench.send --people $(PEOPLE)
+
+# Reading loops against dag-factory and against DAGs written by hand; writes bench/results-parse.md. Ten minutes.
+bench-parse: $(STAMP)
+	@$(BIN)/python -m bench.parse
 
 # The newest set that fits together becomes constraints.txt; CONTRIBUTING.md says when.
 constraints: $(STAMP)

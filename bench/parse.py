@@ -29,6 +29,12 @@ RESULTS = ROOT / "bench" / "results-parse.md"
 SIZES = {100: 5, 1000: 3}
 """How many DAGs, and how often each is measured."""
 
+_SAID = (
+    "Milliseconds of processor time for each DAG. dag-factory checks neither SQL nor templates; ours does, once for",
+    "each edit: `first read ever` is that, and a loop that was found good is only checked again when it, or a file that",
+    "it draws on, changes. `new process` is what every scheduler pays again and again; the factory's import is in it.",
+)
+
 
 def main() -> int:
     """Measure everything, print it as a table and keep it in `bench/results-parse.md`."""
@@ -55,16 +61,16 @@ def dag_factory() -> Path:
 
 
 def measure(folder: Path, python: Path, number: int) -> dict[str, dict[str, float]]:
-    """The medians of every way to have ``number`` DAGs; ``first``: loops that nobody has read before."""
+    """The medians of every way to have ``number`` DAGs; ``first``: loops that nobody has read before, once."""
     place = folder / str(number)
     parse_world.make(place, number)
     found: dict[str, list[dict[str, float]]] = {}
     for turn in range(SIZES[number]):
         print(f"{number:,} DAGs, round {turn + 1} of {SIZES[number]} ...", flush=True)
-        forgetful = place / f"tmp{turn}"
-        forgetful.mkdir()
+        forgetful = place / "tmp"  # what was found good is remembered there
+        forgetful.mkdir(exist_ok=True)
         ways: list[tuple[str, Path, Sequence[str]]] = [
-            ("first", Path(sys.executable), ["loops"]),
+            *([("first", Path(sys.executable), ["loops"])] if turn == 0 else []),
             ("loops", Path(sys.executable), ["loops"]),
             ("one", Path(sys.executable), ["loops", "loop_0001"]),
             ("by_hand", Path(sys.executable), ["by_hand"]),
@@ -112,7 +118,7 @@ def median(runs: Sequence[dict[str, float]]) -> dict[str, float]:
 
 def report(sizes: dict[int, dict[str, dict[str, float]]], imported: dict[str, float]) -> list[str]:
     """The table and what it means against the targets."""
-    lines = ["# Reading loops: results of `make bench-parse`", "", "Milliseconds of processor time for each DAG.", ""]
+    lines = ["# Reading loops: results of `make bench-parse`", "", *_SAID, ""]
     lines += ["| DAGs | | first read ever | new process | again | + serialize |", "|---|---|---|---|---|---|"]
     for number, ways in sizes.items():
         for name, words in (("loops", "skene_airflow"), ("dag_factory", "dag-factory"), ("by_hand", "by hand")):
@@ -133,6 +139,9 @@ def verdicts(sizes: dict[int, dict[str, dict[str, float]]], imported: dict[str, 
     said: list[tuple[str, float, float]] = []
     for number, ways in sizes.items():
         ours, factory, hand = ways["loops"], ways["dag_factory"], ways["by_hand"]
+        said += [
+            (f"time of dag-factory, {number:,} loops, first read ever", ways["first"]["cold"] / factory["cold"], 0.5)
+        ]
         said += [(f"time of dag-factory, {number:,} loops, new process", ours["cold"] / factory["cold"], 0.5)]
         said += [(f"time of dag-factory, {number:,} loops, again", ours["warm"] / factory["warm"], 0.5)]
         both: Any = [way["warm"] + way["serialize"] for way in (ours, hand)]
