@@ -31,7 +31,7 @@ SIZES = {100: 5, 1000: 3}
 
 _SAID = (
     "Milliseconds of processor time for each DAG. dag-factory checks neither SQL nor templates; ours does, once for",
-    "each edit: `first read ever` is that, and a loop that was found good is only checked again when it, or a file that",
+    "each edit: `first read ever` is that, and a loop that was found good is checked again only when it, or what",
     "it draws on, changes. `new process` is what every scheduler pays again and again; the factory's import is in it.",
 )
 
