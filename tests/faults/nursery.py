@@ -54,7 +54,7 @@ class Orders:
     crashes: int = 0
     pg_data: str = ""
     rounds: int = 5
-    patience: float = 240.0
+    patience: float = 1_500.0
 
 
 @dataclass
