@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from time import monotonic
 
 import pytest
@@ -61,13 +62,14 @@ def test_stop_works_inside_a_running_sender(shop: Shop, server: ResendServer, re
     shop.dormant(500)
     job = shop.job()
     shop.decide(resend, job)
-    calls = []
+    calls, turn = [], Lock()
 
     def stops(_: object) -> None:
-        calls.append(1)
-        if len(calls) == 2:
-            with closing(Ledger(shop.connect)) as elsewhere:
-                control.stop(elsewhere, control.ALL, "ada")
+        with turn:  # calls beside this one get no answer, and make no room for more, until the stop is committed
+            calls.append(1)
+            if len(calls) == 2:
+                with closing(Ledger(shop.connect)) as elsewhere:
+                    control.stop(elsewhere, control.ALL, "ada")
 
     server._faults = stops
     Sender(job, 0, resend).run()
