@@ -18,6 +18,7 @@ steps:
   - trigger: {type: schedule, cron: "0 9 * * *"}
     condition: SELECT * FROM users
     action: {type: email, template: hello}
+guard: {max: 5000}
 """
 TEMPLATE = "---\nsubject: Hello\n---\n<p>Hello</p>\n"
 

@@ -22,12 +22,14 @@ NOW: Final = "SK401"
 USER_KEY: Final = "SK402"
 UNUSED_TEMPLATE: Final = "SK403"
 PRINTED_AS_IS: Final = "SK404"
+NO_GUARD: Final = "SK405"
 
 TITLES: Final[dict[str, str]] = {
     NOW: "The query asks for the present time",
     USER_KEY: "Loops identify people by different columns",
     UNUSED_TEMPLATE: "A template that no loop uses",
     PRINTED_AS_IS: "A placeholder of another tool, which is printed as it stands",
+    NO_GUARD: "A live marketing loop without a guard",
 }
 
 _TEMPLATES: Final = "templates"
@@ -42,7 +44,7 @@ _ENDINGS: Final = frozenset((".html", ".md", ".txt"))
 
 def lint_loops(loops: Sequence[Loop]) -> list[Fault]:
     """The warnings about these loops, each alone and all together."""
-    found = [fault for loop in loops for fault in (*_now(loop), *_foreign(loop))]
+    found = [fault for loop in loops for fault in (*_now(loop), *_foreign(loop), *_guard(loop))]
     return sorted([*found, *_user_keys(loops)])
 
 
@@ -81,6 +83,14 @@ def _foreign(loop: Loop) -> Iterator[Fault]:
                 what = f"this prints {shown(found.group())} as it stands"
                 path = f"steps[{index}].action.personalization.{name}"
                 yield _warning(loop.fault(path, PRINTED_AS_IS, what, 'write an expression: "{{ user.name }}"'))
+
+
+def _guard(loop: Loop) -> Iterator[Fault]:
+    braked = loop.guard is not None and any(brake is not None for _, brake in loop.guard)
+    if loop.mode == "live" and loop.class_ == "marketing" and not braked:
+        what = "nothing holds a run whose condition suddenly returns everybody"
+        hint = "write `guard: {max: 5000, max_growth: 5x}`, with the most people that you expect in one run"
+        yield _warning(loop.fault("guard", NO_GUARD, what, hint))
 
 
 def _user_keys(loops: Sequence[Loop]) -> Iterator[Fault]:

@@ -141,8 +141,8 @@ def _cell(text: str) -> str:
 
 
 def _is_later(where: str, key: str, value: dict[str, Any]) -> bool:
-    """Whether a loop that uses this key is refused as not supported yet."""
+    """Whether a loop that uses this key is refused for it as not supported yet; a part of its example may be."""
     example = value.get("const", (value.get("examples") or [value.get("default")])[0])
     text = where.replace("_", json.dumps({key: example}))
     root = parse(text.encode(), "").root
-    return root is not None and any(True for _ in unsupported(root))
+    return root is not None and any(key not in fault.path.split(".")[:-1] for fault in unsupported(root))

@@ -31,18 +31,29 @@ def test_every_code_has_a_case() -> None:
     assert {case.name[:5] for case in cases("lint", ".yaml")} == set(TITLES)
 
 
-def test_the_reference_loop_earns_one_warning_and_no_other() -> None:
+def test_the_reference_loop_earns_two_warnings_and_every_other_of_ours_none() -> None:
+    assert {found.file for found in lint_loops(check_folder(SHIPPED).loops)} == {"loops/re_engagement.yaml"}
     loops = [loop for loop in check_folder(SHIPPED).loops if loop.id == "re_engagement"]
-    (found,) = lint_loops(loops)
-    query = (SHIPPED / "re_engagement.yaml").read_text(encoding="utf-8").splitlines()[found.line - 1]
-    assert (found.code, query[found.column - 1 :][:5]) == ("SK401", "NOW()")
+    guard, now = lint_loops(loops)
+    query = (SHIPPED / "re_engagement.yaml").read_text(encoding="utf-8").splitlines()[now.line - 1]
+    assert (now.code, query[now.column - 1 :][:5]) == ("SK401", "NOW()")
+    assert (guard.code, guard.path) == ("SK405", "guard")
+
+
+@pytest.mark.parametrize("keys", ["guard: {max: 9}", "guard: {max_share: 5%}", "mode: shadow", "class: transactional"])
+def test_a_guard_is_asked_of_live_marketing_loops_alone(keys: str, tmp_path: Path) -> None:
+    case = next(case for case in cases("lint", ".yaml") if case.name == "SK405_guard.yaml")
+    root = lay_out(case, tmp_path / "loops")
+    text = (root / "hello.yaml").read_text(encoding="utf-8").replace("guard: {}", keys)
+    (root / "hello.yaml").write_text(text, encoding="utf-8")
+    assert warnings(root) == []
 
 
 def test_a_block_scalar_keeps_the_place(tmp_path: Path) -> None:
     text = (
         "type: retention\nopinion: x\nsteps:\n  - trigger: {type: manual}\n    condition: |\n"
         "      SELECT * FROM users -- now()\n      WHERE 'now()' <> name AND at < now()\n"
-        "    action: {type: email, template: hello}\n"
+        "    action: {type: email, template: hello}\nguard: {max: 9}\n"
     )
     root = lay_out(Path(__file__).with_name("whole.yaml"), tmp_path / "loops")
     (root / "hello.yaml").write_text(text, encoding="utf-8")
@@ -54,7 +65,8 @@ def test_words_like_now_inside_text_and_as_of_are_no_warning(tmp_path: Path) -> 
     root = lay_out(Path(__file__).with_name("whole.yaml"), tmp_path / "loops")
     query = "SELECT id, email, 'now()' AS now FROM users WHERE at < :as_of"
     text = f'type: x\nopinion: x\nsteps:\n  - trigger: {{type: manual}}\n    condition: "{query}"\n'
-    (root / "hello.yaml").write_text(f"{text}    action: {{type: email, template: hello}}\n", encoding="utf-8")
+    text += "    action: {type: email, template: hello}\nguard: {max: 9}\n"
+    (root / "hello.yaml").write_text(text, encoding="utf-8")
     assert warnings(root) == []
 
 

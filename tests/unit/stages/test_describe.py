@@ -61,7 +61,7 @@ def test_a_good_loop_has_none_and_nothing_is_executed(tmp_path: Path, shop: str)
 
 def test_the_key_is_blamed_where_it_is_written(tmp_path: Path, shop: str) -> None:
     (found,) = faults(loop_with(tmp_path, "SELECT * FROM users", "user: {key: user_id}\n"), shop)
-    assert (found.line, found.column, found.path) == (7, 13, "user.key")
+    assert (found.line, found.column, found.path) == (8, 13, "user.key")
 
 
 def test_one_bad_loop_does_not_hide_the_next(tmp_path: Path, shop: str) -> None:
