@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from skene_airflow.ledger.runs import Run, as_run, one
+from skene_airflow.ledger.memory import Memory
+from skene_airflow.ledger.runs import as_run, one
 from skene_airflow.nouns import Mode, Reason, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
 
-    from skene_airflow.ledger.ledger import Cursor, Ledger
-    from skene_airflow.ledger.runs import Names
+    from skene_airflow.ledger.ledger import Ledger
+    from skene_airflow.ledger.runs import Names, Run
 
 MAX_SHARDS = 4
 """Mapped `send` tasks of one run: two to four saturate a provider; more gain nothing."""
@@ -33,11 +33,8 @@ class Cut:
     """Whether `on_sent` is owed for each settled batch."""
 
 
-class Claim:
+class Claim(Memory):
     """A run that is about to be judged, with the step's lock held."""
-
-    def __init__(self, ledger: Ledger, cur: Cursor, run: Run) -> None:
-        self._ledger, self.cur, self.run = ledger, cur, run
 
     def commit(
         self, decision: str, params: Mapping[str, object], cut: Cut | None, brakes: Mapping[str, int] | None = None
@@ -84,31 +81,6 @@ class Claim:
             "batch_size": cut.batch_size if cut else None,
             "marks": bool(cut and cut.marks and run.mode is Mode.LIVE),
         }
-
-    def last_claimed(self, names: Names) -> tuple[str | None, str | None] | None:
-        """The entry rule and key column that people last entered this step under; None before its first claim."""
-        claims_as = Mode.REDIRECT if self.run.mode is Mode.REDIRECT else Mode.LIVE
-        self.cur.execute(self._ledger.sql("runs", "last_claimed"), {**names.facts(), "claims_as": claims_as})
-        row = self.cur.fetchone()
-        return (row["entry_rule"], row["key_column"]) if row else None
-
-    def usual_size(self, names: Names) -> float | None:
-        """How many people recent live runs of the step mailed: the median; None before its first claim."""
-        self.cur.execute(self._ledger.sql("runs", "usual_size"), names.facts())
-        people: float | None = one(self.cur)["people"]
-        return people
-
-    def last_tick(self, names: Names) -> datetime | None:
-        """For when the last scheduled run before this one was, of those that staged their audience."""
-        self.cur.execute(self._ledger.sql("runs", "last_tick"), {**names.facts(), "as_of": self.run.as_of})
-        found: datetime | None = one(self.cur)["as_of"]
-        return found
-
-    def now(self) -> datetime:
-        """The database's time."""
-        self.cur.execute(self._ledger.sql("runs", "now"))
-        now: datetime = one(self.cur)["now"]
-        return now
 
 
 def _held(people: int, brakes: Mapping[str, int]) -> dict[str, Any]:

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from skene_airflow.ledger.claims import Claim
+    from skene_airflow.ledger.memory import Memory
     from skene_airflow.stages.job import Job
 
 SMALL = 100
 """Up to so many people, growth is no reason to hold anything: five people after one are no accident."""
 
 
-def brakes_of(job: Job, claim: Claim) -> dict[str, int]:
+def brakes_of(job: Job, claim: Memory) -> dict[str, int]:
     """The most people whom each brake lets pass, of the brakes that the run's conf does not release."""
     guard = job.loop.guard
     if guard is None:

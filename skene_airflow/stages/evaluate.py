@@ -19,9 +19,11 @@ from skene_airflow.message.template import compile_blueprint
 from skene_airflow.stages.mode import read_conf, run_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from skene_airflow.ledger.runs import Stage
+    import psycopg
+
+    from skene_airflow.audience.condition import Question
     from skene_airflow.loop.schema import Loop, Step
     from skene_airflow.message.blueprint import Blueprint
     from skene_airflow.message.contents import Content
@@ -66,36 +68,57 @@ def evaluate(job: Job) -> Staged:
     return Staged(run.mode, run.candidates or 0)
 
 
-def _stage(job: Job, header: RunHeader) -> Run:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a step asks its source for, and what its mails say: one content and blueprint for each segment and variant.
+
+    ``keep`` are the columns that mails and `on_sent` read.
+    """
+
+    said: Sequence[tuple[Content, Blueprint]]
+    keep: Sequence[str]
+    question: Question
+    wanted: Wanted
+
+    def arms(self, keep: Callable[[Blueprint], int]) -> Iterator[Arm]:
+        """The segments and variants with their shares; ``keep`` gives each template its number."""
+        for segment, group in groupby(self.said, lambda pair: pair[0].segment):
+            each = list(group)
+            for (content, made), (low, high) in zip(each, ranges([c.weight for c, _ in each]), strict=True):
+                yield Arm(segment, content.variant, keep(made), made.required, low, high)
+
+
+def asked_of(job: Job) -> Asked:
+    """What the step of a job asks for. Raises LoopError and SkeneError."""
     said = [(content, compile_blueprint(job.loop, job.step, content)) for content in contents(job.loop, job.step)]
     entry = job.loop.entry.per or () if job.step.on_sent else ()  # relation `sent` has them
     keep = sorted({*entry, *(column for _, blueprint in said for column in blueprint.columns)})
-    question = job.question()
-    wanted = wanted_of(job.loop, job.step, keep)
+    return Asked(said, keep, job.question(), wanted_of(job.loop, job.step, keep))
+
+
+def _stage(job: Job, header: RunHeader) -> Run:
+    asked = asked_of(job)
     with staging(job.ledger, header) as stage:
         if stage.run.staged:
             log.info("evaluate: this run staged its audience before; it is kept")
             return stage.run
-        with closing(job.source()) as conn, asking(conn, question):
-            types = describe(conn, bare(conn, question), question)
-            text = staging_query(conn, question, types, wanted, ALL)
-            check(conn, text, question)  # a fault in a segment or in `exit` is told before anything is read
+        with closing(job.source()) as conn, asking(conn, asked.question):
+            types = describe(conn, bare(conn, asked.question), asked.question)
+            text = staging_query(conn, asked.question, types, asked.wanted, ALL)
+            check(conn, text, asked.question)  # a fault in a segment or in `exit` is told before anything is read
             with stage.rows(COLUMNS) as rows:
-                for block in stream(conn, text, question):
+                for block in stream(conn, text, asked.question):
                     rows.write(block)
-            guard = job.loop.guard
-            people = count_rows(conn, job.loop.user.table, question) if guard and guard.max_share else None
-        kept = {name: types[name] for name in (job.loop.user.key, *keep)}
-        return stage.commit(header, kept, list(_kept(stage, said)), people)
+            people = people_of(conn, job, asked.question)
+        kept = {name: types[name] for name in (job.loop.user.key, *asked.keep)}
+        arms = asked.arms(lambda made: stage.keep(made.sha256, made.to_json()))
+        return stage.commit(header, kept, [arm.plain() for arm in arms], people)
 
 
-def _kept(stage: Stage, said: Sequence[tuple[Content, Blueprint]]) -> Iterator[Mapping[str, Any]]:
-    """What each segment and variant says, as the run keeps it."""
-    for segment, group in groupby(said, lambda pair: pair[0].segment):
-        each = list(group)
-        for (content, made), (low, high) in zip(each, ranges([c.weight for c, _ in each]), strict=True):
-            number = stage.keep(made.sha256, made.to_json())
-            yield Arm(segment, content.variant, number, made.required, low, high).plain()
+def people_of(conn: psycopg.Connection[Any], job: Job, question: Question) -> int | None:
+    """How many rows the table of people has, if a brake asks. Raises QueryError."""
+    guard = job.loop.guard
+    return count_rows(conn, job.loop.user.table, question) if guard and guard.max_share else None
 
 
 def wanted_of(loop: Loop, step: Step, keep: Sequence[str]) -> Wanted:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from skene_airflow.audience.decision import Arm, Rules
 from skene_airflow.audience.zones import Window, zones
 from skene_airflow.errors import ConfError
-from skene_airflow.ledger.runs import address_key
 from skene_airflow.loop.schema import ScheduleTrigger
 from skene_airflow.nouns import Mode
 from skene_airflow.stages.brakes import brakes_of
 from skene_airflow.stages.mode import read_conf
 
 if TYPE_CHECKING:
-    from skene_airflow.ledger.claims import Claim
+    from skene_airflow.ledger.memory import Memory
     from skene_airflow.stages.job import Job
-
-log = logging.getLogger(__name__)
 
 TICK = timedelta(hours=1)
 """How often a loop by its people's own clocks looks who is due."""
@@ -27,7 +23,7 @@ BY_THE_CLOCK = frozenset({"scheduled", "backfill"})
 """Run types in which only those are due whose local time has come; in every other one everybody is."""
 
 
-def rules_of(job: Job, claim: Claim) -> Rules:
+def rules_of(job: Job, claim: Memory) -> Rules:
     """What the gates need to know. Raises ConfError if `user.key` was edited and the run's conf does not say so."""
     loop, run = job.loop, claim.run
     now = claim.now()
@@ -41,7 +37,7 @@ def rules_of(job: Job, claim: Claim) -> Rules:
         mode=run.mode,
         now=now,
         expires_at=run.expires_at,
-        address_key=address_key(claim.cur, job.ledger),
+        address_key=claim.address_key(),
         contents=[Arm.read(content) for content in run.contents],
         types=run.columns,
         every=loop.entry.every,
@@ -58,7 +54,7 @@ def rules_of(job: Job, claim: Claim) -> Rules:
     )
 
 
-def _window(job: Job, claim: Claim) -> Window | None:
+def _window(job: Job, claim: Memory) -> Window | None:
     """Which local times of a `timezone: user` schedule this run is for."""
     trigger, run = job.step.trigger, claim.run
     if not isinstance(trigger, ScheduleTrigger) or trigger.timezone != "user" or run.run_type not in BY_THE_CLOCK:
@@ -67,27 +63,30 @@ def _window(job: Job, claim: Claim) -> Window | None:
     return Window(trigger.cron, max(last, run.as_of - job.loop.expires_after), run.as_of)
 
 
-def _existing(job: Job, claim: Claim) -> bool:
+def edit_of(job: Job, claim: Memory) -> str | None:
+    """What was edited since people last entered, so that everybody's entry is a new one: `entry` or `user.key`."""
+    last = claim.last_claimed(job.names)
+    if last is None:
+        return None
+    entry_rule, key_column = last
+    if key_column not in (None, claim.run.key_column):
+        return "user.key"
+    return None if entry_rule in (None, claim.run.entry_rule) else "entry"
+
+
+def _existing(job: Job, claim: Memory) -> bool:
     """Whether whoever qualifies now is only recorded: at the first claim, or the first under other keys."""
-    run = claim.run
     last = claim.last_claimed(job.names)
     if last is None:
         return job.loop.entry.existing == "skip"
-    entry_rule, key_column = last
-    if key_column not in (None, run.key_column):
-        _refuse_rekey(job, key_column, run.mode)
-        return True
-    if entry_rule in (None, run.entry_rule):
-        return False
-    log.warning("segment: `entry` was edited: whoever qualifies in this run is recorded as existing and not mailed")
-    return True
+    edited = edit_of(job, claim)
+    if edited == "user.key" and claim.run.mode is not Mode.SHADOW and not read_conf(job.run.conf).rekey:
+        raise _rekeyed(job, last[1])
+    return edited is not None
 
 
-def _refuse_rekey(job: Job, before: str | None, mode: Mode) -> None:
-    if mode is Mode.SHADOW or read_conf(job.run.conf).rekey:
-        log.warning("segment: `user.key` was edited: whoever qualifies in this run is recorded and not mailed")
-        return
-    raise ConfError(
+def _rekeyed(job: Job, before: str | None) -> ConfError:
+    return ConfError(
         f"`user.key` of this loop was {before!r} and is {job.loop.user.key!r} now: everybody would be somebody new."
         ' Write the old column again, or trigger one run with conf {"mode": "live", "rekey": true}: it records whoever'
         " qualifies as existing and mails nobody of them."

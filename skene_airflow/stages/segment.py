@@ -12,7 +12,7 @@ from skene_airflow.ledger.claims import Cut, claiming, open_shards
 from skene_airflow.nouns import Mode, Verdict
 from skene_airflow.stages.brakes import told
 from skene_airflow.stages.checklist import refuse_unready
-from skene_airflow.stages.rules import rules_of
+from skene_airflow.stages.rules import edit_of, rules_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +70,8 @@ def _decide(job: Job, run: Run, channel: Channel | None) -> Run:
         if claim.run.decided:
             return claim.run
         rules = rules_of(job, claim)
+        if edited := edit_of(job, claim):
+            log.warning("segment: `%s` was edited: whoever qualifies in this run is recorded and not mailed", edited)
         stage = f"{job.ledger.schema}.{run.stage_table}"
         return claim.commit(decision(job.ledger.schema, stage, rules), rules.params(), cut, rules.brakes)
 
