@@ -32,7 +32,7 @@ MAX_LENGTH: Final = 20_000
 _WRITES: Final = (ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt)
 _VERBS: Final = {ast.InsertStmt: "INSERT", ast.UpdateStmt: "UPDATE", ast.DeleteStmt: "DELETE", ast.MergeStmt: "MERGE"}
 _STRINGS: Final = frozenset(("SCONST", "USCONST"))
-_COMMENTS: Final = frozenset(("SQL_COMMENT", "C_COMMENT"))
+COMMENTS: Final = frozenset(("SQL_COMMENT", "C_COMMENT"))
 _ENDS_EXPRESSION: Final = frozenset(("IDENT", "ICONST", "FCONST", "SCONST", "PARAM", "ASCII_41", "ASCII_93"))
 _NOT_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z_0-9]*\Z")
@@ -75,7 +75,7 @@ def check_select(text: str) -> list[SqlFault]:
 def check_statement(text: str, judge: Judge, hint: str) -> list[SqlFault]:
     """The faults of a text that holds one statement, which ``judge`` looks at; ``hint`` says what belongs there."""
     try:
-        tokens = _scan(text)
+        tokens = scan(text)
         faults = [*_jinja(tokens), *_unknown_parameters(tokens)]
         if not faults:
             faults = list(judge(_parse(_neutral(text, tokens), tokens, hint)[0].stmt))
@@ -88,12 +88,12 @@ def check_statement(text: str, judge: Judge, hint: str) -> list[SqlFault]:
 def check_expression(text: str) -> list[SqlFault]:
     """Every reason why this text is not one SQL expression that may stand in parentheses in a SELECT."""
     try:
-        tokens = [token for token in _scan(text) if token.name not in _COMMENTS]
+        tokens = [token for token in scan(text) if token.name not in COMMENTS]
         faults = [*_jinja(tokens), *_unknown_parameters(tokens), *_ways_out(tokens)]
         if faults:
             return sorted(faults, key=lambda fault: fault.offset)
         prefix = "SELECT 1 WHERE (\n"
-        statement: Any = parser.parse_sql(f"{prefix}{_neutral(text, _scan(text))}\n)")[0].stmt
+        statement: Any = parser.parse_sql(f"{prefix}{_neutral(text, scan(text))}\n)")[0].stmt
     except _BrokenError as refused:
         return [refused.fault]
     except parser.ParseError as error:
@@ -139,7 +139,7 @@ def bind_checked(text: str, faults: list[SqlFault], literals: Mapping[str, str])
     """The same for any text whose ``faults`` are known. Raises ValueError if there are some."""
     if faults:
         raise ValueError(faults[0].message)
-    tokens = _scan(text)
+    tokens = scan(text)
     pieces, at = [], 0
     for start, end, name in _parameter_tokens(tokens):
         if name not in literals:
@@ -157,7 +157,7 @@ def bind_checked(text: str, faults: list[SqlFault], literals: Mapping[str, str])
 def parameters(text: str) -> set[str]:
     """The names of the ``:parameters`` of a query; empty if the query cannot be scanned."""
     try:
-        return {name for _, _, name in _parameter_tokens(_scan(text))}
+        return {name for _, _, name in _parameter_tokens(scan(text))}
     except _BrokenError:
         return set()
 
@@ -165,7 +165,7 @@ def parameters(text: str) -> set[str]:
 def uses_now(text: str) -> int | None:
     """Where the query first asks for the present time, or None."""
     try:
-        tokens = [token for token in _scan(text) if token.name not in _COMMENTS]
+        tokens = [token for token in scan(text) if token.name not in COMMENTS]
     except _BrokenError:
         return None
     for index, token in enumerate(tokens):
@@ -186,7 +186,7 @@ def _apart(text: str, start: int, literal: str, end: int) -> str:
 @lru_cache(maxsize=1024)
 def _check(text: str) -> tuple[SqlFault, ...]:
     try:
-        tokens = _scan(text)
+        tokens = scan(text)
         faults = [*_jinja(tokens), *_unknown_parameters(tokens)]
         if not faults:
             faults = list(_statement_faults(_tree(text), tokens))
@@ -195,7 +195,8 @@ def _check(text: str) -> tuple[SqlFault, ...]:
     return tuple(sorted(faults, key=lambda fault: fault.offset))
 
 
-def _scan(text: str) -> list[_Token]:
+def scan(text: str) -> list[_Token]:
+    """The tokens of a text, comments among them."""
     if len(text) > MAX_LENGTH:
         what = f"the query has more than {MAX_LENGTH:,} characters"
         raise _BrokenError(SqlFault(0, what, "move it into a view of your database", codes.SQL_TOO_COMPLEX))
@@ -240,7 +241,7 @@ def _parameter_tokens(tokens: list[_Token]) -> Iterator[tuple[int, int, str]]:
     opened: list[str] = []
     before: _Token | None = None
     for index, token in enumerate(tokens):
-        if token.name in _COMMENTS:
+        if token.name in COMMENTS:
             continue
         if token.text in ("[", "("):
             opened.append(token.text)
@@ -283,19 +284,19 @@ def _neutral(text: str, tokens: list[_Token]) -> str:
 
 @lru_cache(maxsize=256)
 def _tree(text: str) -> Any:
-    tokens = _scan(text)
+    tokens = scan(text)
     return _parse(_neutral(text, tokens), tokens, "a condition is one SELECT; delete the rest")[0].stmt
 
 
 def _parse(text: str, tokens: list[_Token], hint: str) -> tuple[Any, ...]:
-    if not any(token.name not in _COMMENTS and token.text != ";" for token in tokens):
+    if not any(token.name not in COMMENTS and token.text != ";" for token in tokens):
         raise _BrokenError(SqlFault(0, "the query is empty", "write one SELECT", codes.SQL_EMPTY))
     try:
         statements: tuple[Any, ...] = parser.parse_sql(text)
     except parser.ParseError as error:
         raise _broken(error, text) from None
     semicolons = [token for token in tokens if token.text == ";"]
-    last = next(token for token in reversed(tokens) if token.name not in _COMMENTS)
+    last = next(token for token in reversed(tokens) if token.name not in COMMENTS)
     if len(statements) > 1 or len(semicolons) > 1 or (semicolons and last.text != ";"):
         what = "there is more than one statement"
         fault = SqlFault(semicolons[0].start, what, hint, codes.SQL_SEVERAL)

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any, Final
 from pglast import ast
 
 from skene_airflow.loop import codes
-from skene_airflow.loop.sql import SqlFault, bind_checked, check_statement, harms, kind_of, statement_of, walk
+from skene_airflow.loop.sql import (
+    COMMENTS,
+    SqlFault,
+    bind_checked,
+    check_statement,
+    harms,
+    kind_of,
+    scan,
+    statement_of,
+    walk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,6 +69,14 @@ def check_update(text: str) -> list[SqlFault]:
 def bind_update(text: str, literals: Mapping[str, str]) -> str:
     """The UPDATE with its parameters replaced by SQL literals. Raises ValueError for one that is refused."""
     return bind_checked(text, check_update(text), literals)
+
+
+def behind_with(text: str) -> int:
+    """Where one more CTE could stand first in a statement that begins with WITH; 0 in any other."""
+    words = [token for token in scan(text) if token.name not in COMMENTS][:2]
+    if not words or words[0].text.lower() != "with":
+        return 0
+    return words[-1].end if words[-1].text.lower() == "recursive" else words[0].end
 
 
 def _name(target: Any) -> str | None:

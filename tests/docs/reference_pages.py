@@ -11,7 +11,7 @@ from skene_airflow.loop import codes, lint
 from skene_airflow.loop.convert import fault_codes
 from skene_airflow.loop.reference import reference
 from skene_airflow.message.codes import Code
-from skene_airflow.stages import describe
+from skene_airflow.stages import describing
 from tests.golden_cases import GOLDEN
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ instead [code]`; `skene-airflow validate` prints all of them, `lint` also the wa
 def titles() -> dict[str, str]:
     """Every code of every registry with its title."""
     spoken = re.findall(r'= "(SK\d{3})"\n    """(.+?)\.?"""', inspect.getsource(Code), re.DOTALL)
-    registries = (codes.TITLES, describe.TITLES, dict(spoken), lint.TITLES, fault_codes.TITLES)
+    registries = (codes.TITLES, describing.TITLES, dict(spoken), lint.TITLES, fault_codes.TITLES)
     return dict(sorted((code, title) for registry in registries for code, title in registry.items()))
 
 

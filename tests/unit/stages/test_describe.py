@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 
 from skene_airflow.errors import SettingsError
 from skene_airflow.loop import codes
+from skene_airflow.loop.rules import Goal
 from skene_airflow.nouns import Fault
 from skene_airflow.stages.check import check_folder
-from skene_airflow.stages.describe import TITLES, check_sources
+from skene_airflow.stages.describe import check_sources
+from skene_airflow.stages.describing import TITLES
 from tests.golden_cases import LOOP, cases, expected, lay_out
 
 
@@ -80,3 +83,37 @@ def test_a_connection_that_breaks_is_no_fault_of_the_loop(tmp_path: Path, shop: 
 
     with pytest.raises(SettingsError, match="cannot be asked"):
         check_sources(folder.loops, lambda _: broken)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("SELECT id, created_at AS at FROM users", []),
+        ("SELECT id, at FROM purchases", ["SK251"]),
+        ("SELECT user_id, now() AS at FROM departures", ["SK253"]),
+        ("SELECT id, created_at FROM users", ["SK254"]),
+        ("SELECT id, email::int AS at FROM users", ["SK255"]),
+    ],
+)
+def test_a_goal_names_people_and_the_time(query: str, said: list[str], tmp_path: Path, shop: str) -> None:
+    (loop,) = check_folder(loop_with(tmp_path, "SELECT * FROM users")).loops
+    aimed = loop.model_copy(update={"goal": Goal(query=query, within=timedelta(days=7))})
+    found = check_sources([aimed], lambda _: partial(psycopg.connect, shop))
+    assert [(fault.code, fault.path) for fault in found] == [(code, "goal.query") for code in said]
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        "UPDATE users u SET email = sent.name FROM sent WHERE u.id = sent.id",
+        "WITH a AS (SELECT 1 AS id) UPDATE users u SET name = sent.name FROM sent, a WHERE u.id = sent.id;",
+        "/* x */ WITH RECURSIVE a AS (SELECT 1 AS id) UPDATE users u SET name = :as_of FROM sent WHERE u.id = sent.id",
+    ],
+)
+def test_what_marks_people_sees_them_as_sent(update: str, tmp_path: Path, shop: str) -> None:
+    root = loop_with(tmp_path, "SELECT * FROM users")
+    text = (root / "hello.yaml").read_text(encoding="utf-8")
+    (root / "hello.yaml").write_text(text.replace("    action:", f'    on_sent: "{update}"\n    action:'))
+    assert faults(root, shop) == []
+    with psycopg.connect(shop) as conn:
+        assert conn.execute("SELECT count(*) FROM users").fetchone() == (0,)
