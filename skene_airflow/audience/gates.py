@@ -46,7 +46,10 @@ class Gate:
 def _listed(entry: str) -> str:
     # Two simple EXISTS instead of one with OR: PostgreSQL hashes each of them for a large audience, and
     # looks each up in its index for the hundred people of a batch.
-    one = "EXISTS (SELECT FROM {schema}.suppressions s WHERE s.%s = f.%s AND %s)"
+    one = (
+        "EXISTS (SELECT FROM {schema}.suppressions s WHERE s.%s = f.%s AND %s"
+        " AND (s.expires_at IS NULL OR s.expires_at > statement_timestamp()))"
+    )
     return " OR ".join(one % (column, column, entry) for column in ("address_hmac", "user_key"))
 
 
@@ -64,10 +67,8 @@ _REACHED = (
     " (SELECT FROM {schema}.deliveries d WHERE d.loop_id = ANY (%(loop_ids)s::text[]) AND d.user_key = f.user_key"
     f" AND d.entry_key = f.entry_key AND d.queued_at <= f.goal_at AND {_HOLDS})"
 )
-_LISTED = (
-    "(s.scope = 'all' OR s.scope = 'marketing' AND NOT %(transactional)s OR s.reason IN ('bounced', 'complained'))"
-)
 _SAID_NO = "(s.scope IN ('all', 'marketing') OR s.scope = 'topic:' || %(topic)s::text)"
+_LISTED = f"(s.scope = 'all' OR s.reason IN ('bounced', 'complained') OR {_SAID_NO} AND NOT %(transactional)s::boolean)"
 
 GATES: tuple[Gate, ...] = (
     Gate(

@@ -32,6 +32,8 @@ VERBS = {
     "doctor": "whether versions, settings and connections fit together",
     "deliveries": "list, retry, abandon, settle and import single deliveries",
     "suppressions": "who must not be mailed: add, remove, list, import, export",
+    "forget": "erase a person, and never mail them again",
+    "export": "all that the ledger holds of a person",
     "stop": "stop sending at once, one loop or all",
     "start": "let a stopped loop send again",
     "esp": "a local Resend that sends nothing, with a page to read the mails",

@@ -26,6 +26,15 @@ def actor(args: argparse.Namespace) -> str:
         return "unknown"
 
 
+def person(key: str) -> str:
+    """A person key as it was given. Raises SettingsError for what no person can have."""
+    if not key.strip() or "\0" in key:
+        from skene_airflow.errors import SettingsError
+
+        raise SettingsError("name the person by the key that your loops know them by: --user KEY")
+    return key
+
+
 @contextmanager
 def opened(args: argparse.Namespace) -> Iterator[Ledger]:
     """The deployment's ledger, migrated if it may be. Raises SettingsError and LedgerError."""

@@ -82,7 +82,7 @@ def _people(
 
 def _hidden(address: str | None, key: bytes) -> bytes | None:
     """As the gates hide it: trimmed, ASCII-lower-cased, HMAC-SHA256."""
-    from skene_airflow.ledger.events import address_hmac
+    from skene_airflow.ledger.suppressions import address_hmac
 
     text = (address or "").strip(" \t\r\n")
     if not text:

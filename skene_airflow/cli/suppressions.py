@@ -14,10 +14,11 @@ from skene_airflow.errors import SettingsError
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
+    from datetime import datetime
 
     from skene_airflow.ledger.suppressions import Entry
 
-_COLUMNS = ("user_key", "address_hmac", "scope", "reason", "source", "created_at")
+_COLUMNS = ("user_key", "address_hmac", "scope", "reason", "source", "created_at", "expires_at")
 _REASONS = ("manual", "bounced", "complained", "unsubscribed", "erased")
 _SCOPE = re.compile(r"all|marketing|topic:[a-z][a-z0-9_]*")
 _HIDDEN = re.compile(r"[0-9a-f]{64}")
@@ -45,7 +46,7 @@ def remove(args: argparse.Namespace) -> int:
     found = {"user_key": args.user, "address": args.address, "scope": args.scope or "all"}
     entry = _entry(found, "suppressions remove")
     with acting.opened(args) as book:
-        gone = suppressions.remove(book, entry, args.scope, acting.actor(args), scrub(args.reason))
+        gone = suppressions.remove(book, entry, args.scope, acting.actor(args), scrub(args.reason), erased=args.erased)
     print(f"{output.count(gone, 'suppression')} removed")
     return 0
 
@@ -104,7 +105,17 @@ def _entry(found: Mapping[str, Any], where: str) -> Entry:
         raise SettingsError(f"{where}: the scope is all, marketing or topic:<name>; nothing was changed")
     if reason and reason not in _REASONS:
         raise SettingsError(f"{where}: the reason is one of {', '.join(_REASONS)}; nothing was changed")
-    return Entry(user or None, address or None, bytes.fromhex(hidden) or None, scope or "all", reason or "manual")
+    ends = _time(found.get("expires_at") or "", where)
+    return Entry(user or None, address or None, bytes.fromhex(hidden) or None, scope or "all", reason or "manual", ends)
+
+
+def _time(text: str, where: str) -> datetime | None:
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(text) if text.strip() else None
+    except ValueError:
+        raise SettingsError(f"{where}: expires_at is a time as `suppressions export` writes it, or empty") from None
 
 
 def _rows(book: Any, args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -112,8 +123,13 @@ def _rows(book: Any, args: argparse.Namespace) -> list[dict[str, Any]]:
     from skene_airflow.ledger.suppressions import Entry
 
     rows = suppressions.listed(book, Entry(args.user, args.address))
-    texts = [{**row, "created_at": row["created_at"].isoformat()} for row in rows]
-    return [{name: row[name] if row[name] is not None else "" for name in _COLUMNS} for row in texts]
+    return [{name: _cell(row[name]) for name in _COLUMNS} for row in rows]
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return value.isoformat() if hasattr(value, "isoformat") else value
 
 
 _WHO = (
@@ -121,6 +137,10 @@ _WHO = (
     Argument(("--address",), {"metavar": "ADDRESS", "default": None, "help": "the address; only its HMAC is kept"}),
 )
 _WHY = Argument(("--reason",), {"metavar": "TEXT", "required": True, "help": "why, for the audit (no addresses)"})
+_ERASED = Argument(
+    ("--erased",),
+    {"action": "store_true", "help": "also what `forget` left: the person came back by themselves and asked for mail"},
+)
 _SCOPES = {"metavar": "SCOPE", "help": "all, marketing or topic:NAME"}
 VERB = below(
     "Who must not be mailed. The ledger holds person keys and HMACs of addresses.",
@@ -130,12 +150,13 @@ VERB = below(
             (*_WHO, Argument(("--scope",), _SCOPES | {"default": "all"}), _WHY, ACTOR, LEDGER, LOOPS),
         ),
         "remove": Verb(
-            "Let a person be mailed again. What an erasure left stays.", remove,
-            (*_WHO, Argument(("--scope",), _SCOPES | {"default": None}), _WHY, ACTOR, LEDGER, LOOPS),
+            "Let a person be mailed again. What `forget` left stays without --erased.", remove,
+            (*_WHO, Argument(("--scope",), _SCOPES | {"default": None}), _ERASED, _WHY, ACTOR, LEDGER, LOOPS),
         ),
         "list": Verb("Show suppressions.", list_, (*_WHO, format_argument("text", "json"), LEDGER, LOOPS)),
         "import": Verb(
-            "Add the people of a CSV file. Columns: user_key, address or address_hmac; scope and reason if you like.",
+            "Add the people of a CSV file. Columns: user_key, address or address_hmac; if you like scope, reason and "
+            "expires_at.",
             import_,
             (Argument(("file",), {"metavar": "FILE", "help": "the CSV file"}), _WHY, ACTOR, LEDGER, LOOPS),
         ),

@@ -48,6 +48,8 @@ LOOPS = Argument(
     {"metavar": "DIR", "default": None, "help": "the loops folder (else [skene] loops_folder, else ./loops)"},
 )
 ACTOR = Argument(("--actor",), {"metavar": "NAME", "default": None, "help": "who does it, for the audit (else $USER)"})
+PERSON = Argument(("--user",), {"metavar": "KEY", "required": True, "help": "the person's key"})
+WHY = Argument(("--reason",), {"metavar": "TEXT", "default": "", "help": "why, for the audit (no addresses)"})
 NO_SOURCE = ""
 # Airflow's arguments have no `const`: None is the flag without a URI, and its absence is the empty text.
 SOURCE = Argument(

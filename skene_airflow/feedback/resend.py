@@ -23,7 +23,9 @@ TOLERANCE = 300.0
 _MOST_SIGNATURES = 16
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _TYPE = re.compile(r"[a-z0-9_.]{1,100}")
-_PROOF = frozenset({"sent", "delivered", "delivery_delayed", "opened", "clicked", "bounced", "complained"})
+_PROOF = frozenset(
+    {"sent", "delivered", "delivery_delayed", "opened", "clicked", "bounced", "complained", "suppressed"}
+)
 
 
 class ResendReceiver(Receiver):
@@ -68,6 +70,8 @@ class ResendReceiver(Receiver):
                 kind=kind if kind in KINDS else "",
                 permanent=how == "Permanent",
                 soft=how == "Transient",
+                # It took the mail and did not send it: the address is on the list of its own that a person can edit.
+                rests=kind == "suppressed",
                 proves_sent=kind in _PROOF,
                 message_id=_text(data.get("email_id")) or None,
                 delivery_id=int(number) if _WHOLE.fullmatch(number) else None,

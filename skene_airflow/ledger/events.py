@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from skene_airflow.ledger import suppressions
 from skene_airflow.ledger.runs import address_key
+from skene_airflow.ledger.suppressions import address_hmac
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SOFT_BOUNCES = 3
 SOFT_DAYS = 30
-"""So many soft bounces of an address within so many days are a permanent one."""
+"""An address that bounced softly on so many days, within so many, rests for as many; then it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Told:
     kind: str = ""
     permanent: bool = False
     soft: bool = False
+    rests: bool = False
+    """The provider does not mail this address at present."""
     proves_sent: bool = False
     message_id: str | None = None
     delivery_id: int | None = None
@@ -69,11 +71,11 @@ def settle(ledger: Ledger) -> int:
         return _settle(ledger, cur, None)
 
 
-def address_hmac(key: bytes, address: str) -> bytes:
-    """An address as the gates hide it: trimmed, ASCII-lower-cased, HMAC-SHA256."""
-    text = address.strip(" \t\r\n")
-    lowered = "".join(char.lower() if char.isascii() else char for char in text)
-    return hmac.new(key, lowered.encode("utf-8", "replace"), hashlib.sha256).digest()
+def erase(ledger: Ledger, retention_days: int) -> int:
+    """Delete old events; what they told stays. Soft bounces are counted over SOFT_DAYS, so none younger goes."""
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("events", "erase"), {"days": max(retention_days, SOFT_DAYS + 1)})
+        return cur.rowcount
 
 
 def _subject(ledger: Ledger, cur: Cursor, told: Told) -> dict[str, Any] | None:
@@ -97,11 +99,15 @@ def _apply(ledger: Ledger, cur: Cursor, told: Told, subject: dict[str, Any]) -> 
         _settle(ledger, cur, subject["delivery_id"])
     if subject["mode"] != "live":  # the address of redirected mail is not the person's
         return
+    source = f"{told.provider} {told.type}"
+    # The address is dead, and not the person: a new address of theirs may be mailed.
+    address = subject | {"user_key": None}
     if told.kind == "complained":
-        _refuse(ledger, cur, subject, "marketing", "complained", told)
-    elif told.permanent or (told.soft and _bounces(ledger, cur, subject) >= SOFT_BOUNCES):
-        # The address is dead, and not the person: a new address of theirs may be mailed.
-        _refuse(ledger, cur, subject | {"user_key": None}, "all", "bounced", told)
+        suppressions.refuse(ledger, cur, subject, "marketing", "complained", source)
+    elif told.permanent:
+        suppressions.refuse(ledger, cur, address, "all", "bounced", source)
+    elif told.rests or (told.soft and _bounces(ledger, cur, subject) >= SOFT_BOUNCES):
+        suppressions.refuse(ledger, cur, address, "all", "bounced", source, SOFT_DAYS)
 
 
 def _settle(ledger: Ledger, cur: Cursor, delivery_id: int | None) -> int:
@@ -115,8 +121,3 @@ def _bounces(ledger: Ledger, cur: Cursor, subject: dict[str, Any]) -> int:
     cur.execute(ledger.sql("events", "soft_bounces"), facts)
     row = cur.fetchone()
     return int(row["bounces"]) if row else 0
-
-
-def _refuse(ledger: Ledger, cur: Cursor, subject: dict[str, Any], scope: str, reason: str, told: Told) -> None:
-    facts = subject | {"scope": scope, "reason": reason, "source": f"{told.provider} {told.type}"}
-    cur.execute(ledger.sql("suppressions", "refuse"), facts)

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skene_airflow.ledger import control
-from skene_airflow.ledger.events import address_hmac
 from skene_airflow.ledger.runs import address_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from skene_airflow.ledger.ledger import Cursor, Ledger
 
 MARKETING = "marketing"
 """The scope of all marketing mail, and the topic of loops that name none."""
+
+
+def comparable(address: str) -> str:
+    """An address as two of them are compared: trimmed, ASCII-lower-cased."""
+    return "".join(char.lower() if char.isascii() else char for char in address.strip(" \t\r\n"))
+
+
+def address_hmac(key: bytes, address: str) -> bytes:
+    """An address as the gates hide it: HMAC-SHA256 of what is compared."""
+    return hmac.new(key, comparable(address).encode("utf-8", "replace"), hashlib.sha256).digest()
 
 
 def scope_of(topic: str) -> str:
@@ -46,11 +58,30 @@ def say(ledger: Ledger, delivery_id: int, no: Iterable[str], yes: Iterable[str] 
         cur.execute(ledger.sql("suppressions", "relent"), person | {"scopes": list(yes)})
         scopes = sorted(set(no))
         for scope in scopes:
-            facts = person | {"scope": scope, "reason": "unsubscribed", "source": f"delivery {delivery_id}"}
-            cur.execute(ledger.sql("suppressions", "refuse"), facts)
+            refuse(ledger, cur, person, scope, "unsubscribed", f"delivery {delivery_id}")
         if scopes:
             cur.execute(ledger.sql("suppressions", "unsubscribed"), {"delivery_id": delivery_id})
     return True
+
+
+def refuse(
+    ledger: Ledger,
+    cur: Cursor,
+    person: Mapping[str, Any],
+    scope: str,
+    reason: str,
+    source: str,
+    days: int | None = None,
+    until: datetime | None = None,
+) -> bool:
+    """Suppress ``person`` (user_key, address_hmac; one may be None): for so many ``days``, ``until`` then, or for good.
+
+    False if that says nothing new.
+    """
+    facts = {"user_key": person["user_key"], "address_hmac": person["address_hmac"], "days": days, "until": until}
+    facts |= {"scope": scope, "reason": reason, "source": source}
+    cur.execute(ledger.sql("suppressions", "refuse"), facts)
+    return cur.rowcount > 0
 
 
 def _addressee(ledger: Ledger, cur: Cursor, delivery_id: int) -> dict[str, Any] | None:
@@ -67,6 +98,7 @@ class Entry:
     address_hmac: bytes | None = None
     scope: str = "all"
     reason: str = "manual"
+    expires_at: datetime | None = None
 
 
 def add(ledger: Ledger, entries: Sequence[Entry], actor: str, why: str) -> int:
@@ -75,23 +107,22 @@ def add(ledger: Ledger, entries: Sequence[Entry], actor: str, why: str) -> int:
     with ledger.transaction() as cur:
         key = address_key(cur, ledger)
         for entry in entries:
-            facts = _person(key, entry) | {"scope": entry.scope, "reason": entry.reason, "source": actor}
-            cur.execute(ledger.sql("suppressions", "refuse"), facts)
-            added += cur.rowcount
+            person = _person(key, entry)
+            added += refuse(ledger, cur, person, entry.scope, entry.reason, actor, until=entry.expires_at)
         control.note(ledger, cur, actor, "suppressions add", reason=why, people=len(entries), added=added)
     return added
 
 
-def remove(ledger: Ledger, entry: Entry, scope: str | None, actor: str, why: str) -> int:
+def remove(ledger: Ledger, entry: Entry, scope: str | None, actor: str, why: str, *, erased: bool = False) -> int:
     """Let a person be mailed again, in one scope or (None) in all; audited. Returns how many rows went.
 
-    An erasure is never undone.
+    What an erasure left stays, unless ``erased`` says that it goes too.
     """
     with ledger.transaction() as cur:
-        facts = _person(address_key(cur, ledger), entry) | {"scope": scope}
+        facts = _person(address_key(cur, ledger), entry) | {"scope": scope, "erased": erased}
         cur.execute(ledger.sql("suppressions", "remove"), facts)
         gone = cur.rowcount
-        control.note(ledger, cur, actor, "suppressions remove", reason=why, scope=scope, removed=gone)
+        control.note(ledger, cur, actor, "suppressions remove", reason=why, scope=scope, erased=erased, removed=gone)
     return gone
 
 

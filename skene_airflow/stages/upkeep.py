@@ -74,6 +74,7 @@ def upkeep(
     kept.uncertain += tidied["uncertain"]
     # A provider may have told of a mail before its row was given up.
     kept.uncertain = max(0, kept.uncertain - events.settle(ledger))
+    kept.erased += events.erase(ledger, settings.retention_days)
     log.info("upkeep: %s", ", ".join(f"{count} {name}" for name, count in kept.counts().items() if name != "failed"))
     return kept
 

@@ -201,6 +201,30 @@ def test_upkeep_erases_what_is_older_than_the_retention(shop: Shop, resend: Chan
     assert shop.run(resend).verdicts["skip"] == {"already_entered": 3}
 
 
+def test_old_events_and_ended_suppressions_go_too(shop: Shop, resend: Channel) -> None:
+    shop.dormant(1)
+    shop.run(resend)
+    for age in (10, 31, 33):
+        shop.sql(
+            "INSERT INTO skene.events (provider, event_id, type, at, received_at) VALUES"
+            " ('resend', %s, 'email.opened', now(), now() - make_interval(days => %s))",
+            f"m{age}",
+            age,
+        )
+        shop.sql(
+            "INSERT INTO skene.suppressions (user_key, scope, reason, source, expires_at) VALUES"
+            " (%s, 'all', 'bounced', 't', now() - make_interval(days => %s)), (%s, 'all', 'manual', 't', NULL)",
+            f"soft{age}",
+            age,
+            f"hard{age}",
+        )
+    # Soft bounces are counted over thirty days, whatever the retention is.
+    assert upkeep(shop.ledger, replace(shop.settings, retention_days=7), [], same(resend)).erased == 2
+    assert [row["event_id"] for row in shop.sql("SELECT event_id FROM skene.events ORDER BY 1")] == ["m10"]
+    kept = [row["user_key"] for row in shop.sql("SELECT user_key FROM skene.suppressions ORDER BY 1")]
+    assert kept == ["hard10", "hard31", "hard33"]
+
+
 def test_a_stage_nobody_judged_is_dropped_in_time(shop: Shop, resend: Channel) -> None:
     shop.dormant(1)
     evaluate(shop.job())

@@ -114,6 +114,23 @@ exit: SELECT id FROM users WHERE id = 4"""
     assert mailed(server) == everybody(1)
 
 
+def test_a_suppression_by_hand_may_be_for_one_topic_and_may_end(shop: Shop, resend: Channel) -> None:
+    shop.dormant(4)
+    shop.ledger.migrate()
+    for key, scope, days in (("1", "topic:news", None), ("2", "topic:tips", None), ("3", "all", 1), ("4", "all", -1)):
+        shop.sql(
+            "INSERT INTO skene.suppressions (user_key, scope, reason, source, expires_at)"
+            " VALUES (%s, %s, 'manual', 't', now() + make_interval(days => %s))",
+            key,
+            scope,
+            days,
+        )
+    assert skips(shop.decide(resend, shop.job(loop=write(shop, "topic: news")))) == {"suppressed": 2}
+    assert skips(shop.run(resend, shop.job(loop=write(shop, "topic: news\nclass: transactional", name="due")))) == {
+        "suppressed": 1
+    }
+
+
 def test_a_cap_counts_over_all_loops_on_person_or_address(shop: Shop, server: ResendServer, resend: Channel) -> None:
     shop.dormant(4)
     shop.sql("INSERT INTO users SELECT 5, 'USER1@example.com', 'Five', now(), false, NULL, NULL")
@@ -207,7 +224,9 @@ def test_quiet_hours_where_the_person_is(shop: Shop, server: ResendServer, resen
     assert skips(outcome) == {"quiet_hours": 3}
     assert mailed(server) == everybody(1, first=2) + everybody(1, first=5)
     assert shop.sql("SELECT unknown_zones FROM skene.runs_v") == [{"unknown_zones": 2}]
-    elsewhere = write(shop, keys, trigger='{type: schedule, cron: "0 9 * * *", timezone: Etc/GMT+6}', name="west")
+    # Never in the quiet hours, whatever time it is as this runs.
+    cron = f"0 {(now - timedelta(hours=6)).hour} * * *"
+    elsewhere = write(shop, keys, trigger=f'{{type: schedule, cron: "{cron}", timezone: Etc/GMT+6}}', name="west")
     assert skips(shop.run(resend, shop.job(loop=elsewhere))) == {"quiet_hours": 1}
 
 

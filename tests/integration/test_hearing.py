@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -139,18 +139,37 @@ def test_any_order_and_any_number_of_times_gives_the_same(shop: Shop, sent: dict
     assert seen == {(0, 1, 2, 4)}
 
 
-def test_bounces_stop_the_address(shop: Shop, sent: dict[str, Any], site: str) -> None:
-    now = datetime.now(UTC).isoformat()
-    for number in range(4):
-        soft = json.loads(body(sent, "email.bounced", bounce={"type": "Transient"})) | {"created_at": now}
-        kind = {"type": "Undetermined"} if number == 0 else {"type": "Transient"}
-        soft["data"]["bounce"] = kind
-        assert suppressed(shop) == []
-        assert post(site, json.dumps(soft).encode(), f"m{number}") == 204
+def test_bounces_stop_the_address(shop: Shop, resend: Channel, sent: dict[str, Any], site: str) -> None:
+    def bounce(number: int, days: int, kind: str = "Transient") -> None:
+        at = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+        told = json.loads(body(sent, "email.bounced", bounce={"type": kind})) | {"created_at": at}
+        assert post(site, json.dumps(told).encode(), f"m{number}") == 204
+
+    # Not three on one day, nor three over a long time, nor what nobody could determine.
+    for number, days in enumerate((0, 0, 0, 5, 31)):
+        bounce(number, days)
+    bounce(5, 4, "Undetermined")
+    assert suppressed(shop) == []
+    bounce(6, 29)
+    [row] = shop.sql("SELECT expires_at - now() AS rest FROM skene.suppressions")
+    assert timedelta(days=29) < row["rest"] <= timedelta(days=30)
+    assert shop.run(resend, shop.job(loop=shop.loop(name="another"))).verdicts["skip"] == {"suppressed": 1}
+    # It rests, and is then tried again.
+    shop.sql("UPDATE skene.suppressions SET expires_at = now()")
+    assert shop.run(resend, shop.job(loop=shop.loop(name="later"))).statuses == {"sent": 1}
+    bounce(7, 0, "Permanent")
+    assert shop.sql("SELECT expires_at FROM skene.suppressions") == [{"expires_at": None}]
+    bounce(8, 1)
+    assert shop.sql("SELECT expires_at FROM skene.suppressions") == [{"expires_at": None}]
     assert suppressed(shop) == [(None, "all", "bounced", True)]
-    shop.sql("DELETE FROM skene.suppressions RETURNING 1")
-    assert post(site, body(sent, "email.bounced", bounce={"type": "Permanent"}), "hard") == 204
+
+
+def test_what_the_provider_itself_holds_back_rests(shop: Shop, sent: dict[str, Any], site: str) -> None:
+    told = body(sent, "email.suppressed", suppressed={"type": "OnAccountSuppressionList", "message": "held back"})
+    assert post(site, told) == 204
     assert suppressed(shop) == [(None, "all", "bounced", True)]
+    [row] = shop.sql("SELECT expires_at IS NULL AS for_good, source FROM skene.suppressions")
+    assert tuple(row.values()) == (False, "resend email.suppressed")
 
 
 def test_what_is_uncertain_is_settled_now_or_by_upkeep(shop: Shop, sent: dict[str, Any], site: str) -> None:
@@ -163,6 +182,9 @@ def test_what_is_uncertain_is_settled_now_or_by_upkeep(shop: Shop, sent: dict[st
     assert shop.statuses() == {"sent": 1}
     [row] = shop.sql("SELECT provider_message_id FROM skene.deliveries")
     assert row["provider_message_id"] == sent["provider_message_id"]
+    shop.sql(doubt)
+    assert post(site, body(sent, "email.suppressed"), "taken and held back") == 204
+    assert shop.statuses() == {"sent": 1}
     shop.sql(doubt)
     assert events.settle(shop.ledger) == 1
     assert shop.statuses() == {"sent": 1}

@@ -59,6 +59,10 @@ UPDATE {schema}.deliveries SET address = NULL, vars = NULL, timezone = NULL, loc
 WHERE (address IS NOT NULL OR vars IS NOT NULL) AND status <> 'queued'
   AND coalesce(settled_at, queued_at) < clock_timestamp() - make_interval(days => %(days)s);
 
+-- name: end_suppressions
+-- Those that end by themselves, and have.
+DELETE FROM {schema}.suppressions WHERE expires_at < clock_timestamp() - make_interval(days => %(days)s);
+
 -- name: old_stages
 -- Stage tables of runs that were never judged hold people's values; a run that old would be late anyway.
 SELECT c.relname AS name FROM pg_catalog.pg_class c

@@ -46,7 +46,11 @@ WITH told AS (
 SELECT count(*) AS rows FROM settled;
 
 -- name: soft_bounces
--- Of the address, over all its deliveries.
-SELECT count(*) AS bounces FROM {schema}.events e JOIN {schema}.deliveries d USING (delivery_id)
+-- On how many days, over all deliveries to the address: a mailbox that is full for an afternoon bounces more than once.
+SELECT count(DISTINCT (e.at AT TIME ZONE 'UTC')::date) AS bounces
+FROM {schema}.events e JOIN {schema}.deliveries d USING (delivery_id)
 WHERE d.address_hmac = %(address_hmac)s AND e.soft_bounce
   AND e.at > clock_timestamp() - make_interval(days => %(days)s);
+
+-- name: erase
+DELETE FROM {schema}.events WHERE received_at < clock_timestamp() - make_interval(days => %(days)s);
