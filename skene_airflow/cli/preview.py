@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     app = preview_app(root, site_of(settings()), people)
     with _listening(args.port) as listener:
         print(f"preview of {root}: http://{HOST}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, lifespan="off")
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, lifespan="off", ws="none")
         uvicorn.Server(config).run(sockets=[listener])
     return 0
 

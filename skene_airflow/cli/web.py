@@ -33,7 +33,9 @@ def run(args: argparse.Namespace) -> int:
         with _listening(args.host, args.port) as listener:
             print(f"listening: http://{args.host}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
             # No access log: a link is a right to act, and does not belong into a log.
-            config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False)
+            config = uvicorn.Config(
+                app, log_level="warning", access_log=False, lifespan="off", ws="none", server_header=False
+            )
             uvicorn.Server(config).run(sockets=[listener])
     finally:
         shelf.close()

@@ -39,7 +39,7 @@ def site(shop: Shop) -> Iterator[str]:
         replace(SETTINGS, loops_folder=str(shop.folder), secret_keys=("new", *SETTINGS.secret_keys)), shelf
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         while not server.started:

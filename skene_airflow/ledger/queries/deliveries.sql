@@ -121,7 +121,9 @@ FROM (SELECT i.user_key, i.entry_key,
 -- They hold their entry as `existing`: whoever the provider never answered for is not `sent`. Entries that were given
 -- back are taken over, and the run that had them keeps their outcome, as a claim would have it.
 WITH people AS (
-    SELECT user_key, entry_key, coalesce(max(address_hmac), ''::bytea) AS address_hmac, row_number() OVER () AS pos
+    -- PostgreSQL before 18 has no max(bytea).
+    SELECT user_key, entry_key, coalesce((array_agg(address_hmac ORDER BY address_hmac))[1], ''::bytea) AS address_hmac,
+           row_number() OVER () AS pos
     FROM imported GROUP BY user_key, entry_key
 ), taken AS (
     UPDATE {schema}.decisions c SET outcome = d.status
