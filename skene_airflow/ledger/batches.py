@@ -100,7 +100,8 @@ def members(ledger: Ledger, cur: Cursor, picked: Picked, recheck: str, params: M
 
 def window(ledger: Ledger, cur: Cursor, picked: Picked, lane: Lane, most: int) -> list[str]:
     """The keys of the people who are frozen next: this batch's, and those of batches behind it, ``most`` in all."""
-    cur.execute(ledger.sql("batches", "window"), {**lane.facts(), "batch_id": picked.batch_id, "most": most})
+    facts = {**lane.facts(), "run_no": picked.run_no, "batch_id": picked.batch_id, "most": most}
+    cur.execute(ledger.sql("batches", "window"), facts)
     return [row["user_key"] for row in cur.fetchall()]
 
 
@@ -190,12 +191,12 @@ def _settle(ledger: Ledger, held: Lease, name: str, facts: dict[str, object]) ->
         return cur.rowcount
 
 
-def pending(ledger: Ledger, lane: Lane) -> tuple[int, float]:
-    """(batches this lane still waits for, seconds until the first may be picked); (0, 0.0) when all is done."""
+def pending(ledger: Ledger, lane: Lane) -> float | None:
+    """Seconds until a batch of this lane may be picked; None when nothing is left to do or to wait for."""
     with ledger.statement() as cur:
         cur.execute(ledger.sql("batches", "pending"), lane.facts())
-        row = one(cur)
-    return int(row["batches"]), max(0.0, float(row["seconds"] or 0.0))
+        seconds: float | None = one(cur)["seconds"]
+    return None if seconds is None else max(0.0, seconds)
 
 
 def doubt(ledger: Ledger, cur: Cursor, picked: Picked) -> int:

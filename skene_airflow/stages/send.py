@@ -121,8 +121,8 @@ class Sender:
             if self._calls.open:
                 progress = self._clock() if self._collect(None) else progress
                 continue
-            count, seconds = batches.pending(self._ledger, lane)
-            if not count:
+            seconds = batches.pending(self._ledger, lane)
+            if seconds is None:
                 return
             progress = since if turn > 0 else progress  # to queue for a turn is no standstill
             self._sleep(min(max(seconds, wait, turn), 5.0) + 0.05)

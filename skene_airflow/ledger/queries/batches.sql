@@ -1,34 +1,72 @@
 -- How mail leaves: every UPDATE names the state it expects and the lease it holds; all times are the database's.
 
 -- name: pick
--- The next batch that may be sent: one whose outcome is in doubt first, then this shard's own, then any other.
+-- The next batch that may be sent: one whose outcome is in doubt first, then this shard's own, then any other. Each
+-- kind is the beginning of an index: nothing is sorted but the few in doubt, and LIMIT ends the search at the first
+-- kind that has one. Earlier names of the step come first, as what is open under them is older.
 -- While the loop is stopped a batch in doubt waits; any other is picked to be cancelled.
-SELECT b.batch_id, b.run_no, b.body, b.member_ids, b.attempts, b.in_doubt OR b.status = 'sending' AS in_doubt,
-       b.expires_at < clock_timestamp() AS late,
-       b.first_post_at < clock_timestamp() - %(window)s::interval AS outside_window,
-       b.frozen_at < clock_timestamp() - interval '15 minutes' AS stale,
+WITH names AS (
+    SELECT l.loop_id, s.step_id
+    FROM unnest(%(loop_ids)s::text[]) WITH ORDINALITY AS l (loop_id, age),
+         unnest(%(step_ids)s::text[]) WITH ORDINALITY AS s (step_id, age)
+    ORDER BY l.age DESC, s.age DESC
+)
+SELECT p.batch_id, p.run_no, p.body, p.member_ids, p.attempts, p.in_doubt OR p.status = 'sending' AS in_doubt,
+       p.expires_at < clock_timestamp() AS late,
+       p.first_post_at < clock_timestamp() - %(window)s::interval AS outside_window,
+       p.frozen_at < clock_timestamp() - interval '15 minutes' AS stale,
        EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id = '*' OR t.loop_id = ANY (%(loop_ids)s::text[])) AS stopped,
        r.columns, r.as_of
-FROM {schema}.batches b JOIN {schema}.runs r USING (run_no)
-WHERE b.loop_id = ANY (%(loop_ids)s::text[]) AND b.step_id = ANY (%(step_ids)s::text[]) AND b.mode = %(mode)s AND b.provider = %(provider)s
-  AND b.status <> 'done' AND (b.status = 'open' OR b.lease_until < clock_timestamp())
-  AND (b.next_at IS NULL OR b.next_at <= clock_timestamp()) AND b.batch_id <> ALL (%(given_up)s)
-  AND (b.status = 'open' AND NOT b.in_doubt
-       OR NOT EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id = '*' OR t.loop_id = ANY (%(loop_ids)s::text[])))
-ORDER BY b.status = 'sending' DESC, b.in_doubt DESC, b.shard = %(shard)s DESC, b.batch_id
-LIMIT 1 FOR UPDATE OF b SKIP LOCKED;
+FROM (
+    SELECT * FROM (
+        SELECT b.* FROM {schema}.batches b
+        WHERE b.loop_id = ANY (%(loop_ids)s::text[]) AND b.step_id = ANY (%(step_ids)s::text[]) AND b.mode = %(mode)s
+          AND b.provider = %(provider)s AND b.status <> 'done' AND (b.status = 'sending' OR b.in_doubt)
+          AND (b.status = 'open' OR b.lease_until < clock_timestamp())
+          AND (b.next_at IS NULL OR b.next_at <= clock_timestamp()) AND b.batch_id <> ALL (%(given_up)s)
+          AND NOT EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id = '*' OR t.loop_id = ANY (%(loop_ids)s::text[]))
+        ORDER BY b.status = 'sending' DESC, b.in_doubt DESC, b.shard = %(shard)s DESC, b.run_no, b.batch_id
+        LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) doubtful
+    UNION ALL
+    SELECT own.* FROM names n, LATERAL (
+        SELECT b.* FROM {schema}.batches b
+        WHERE b.loop_id = n.loop_id AND b.step_id = n.step_id AND b.mode = %(mode)s AND b.provider = %(provider)s
+          AND b.status = 'open' AND NOT b.in_doubt AND b.shard = %(shard)s
+          AND (b.next_at IS NULL OR b.next_at <= clock_timestamp()) AND b.batch_id <> ALL (%(given_up)s)
+        ORDER BY b.run_no, b.batch_id LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) own
+    UNION ALL
+    SELECT other.* FROM names n, LATERAL (
+        SELECT b.* FROM {schema}.batches b
+        WHERE b.loop_id = n.loop_id AND b.step_id = n.step_id AND b.mode = %(mode)s AND b.provider = %(provider)s
+          AND b.status = 'open' AND NOT b.in_doubt
+          AND (b.next_at IS NULL OR b.next_at <= clock_timestamp()) AND b.batch_id <> ALL (%(given_up)s)
+        ORDER BY b.run_no, b.batch_id LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) other
+    LIMIT 1
+) p JOIN {schema}.runs r USING (run_no);
 
 -- name: pending
 -- How long until something may be picked again: NULL when nothing is left for this shard to do or to wait for.
-SELECT extract(epoch FROM min(coalesce(greatest(b.next_at, b.lease_until), clock_timestamp()))
-               - clock_timestamp())::float AS seconds,
-       count(*) AS batches
-FROM {schema}.batches b
-WHERE b.loop_id = ANY (%(loop_ids)s::text[]) AND b.step_id = ANY (%(step_ids)s::text[]) AND b.mode = %(mode)s AND b.provider = %(provider)s
-  AND b.status <> 'done' AND b.batch_id <> ALL (%(given_up)s)
-  AND (b.shard = %(shard)s OR b.lease_until IS NULL)
-  AND (b.status = 'open' AND NOT b.in_doubt
-       OR NOT EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id = '*' OR t.loop_id = ANY (%(loop_ids)s::text[])));
+-- What may be picked at once is looked for first: there may be very many of them.
+SELECT CASE WHEN EXISTS (SELECT FROM {schema}.batches b
+                         WHERE b.loop_id = ANY (%(loop_ids)s::text[]) AND b.step_id = ANY (%(step_ids)s::text[])
+                           AND b.mode = %(mode)s AND b.provider = %(provider)s AND b.status = 'open' AND NOT b.in_doubt
+                           AND (b.next_at IS NULL OR b.next_at <= clock_timestamp())
+                           AND b.batch_id <> ALL (%(given_up)s))
+            THEN 0.0
+            ELSE (SELECT extract(epoch FROM min(coalesce(greatest(b.next_at, b.lease_until), clock_timestamp()))
+                                            - clock_timestamp())
+                  FROM {schema}.batches b
+                  WHERE b.loop_id = ANY (%(loop_ids)s::text[]) AND b.step_id = ANY (%(step_ids)s::text[])
+                    AND b.mode = %(mode)s AND b.provider = %(provider)s
+                    AND b.status <> 'done' AND b.batch_id <> ALL (%(given_up)s)
+                    AND (b.shard = %(shard)s OR b.lease_until IS NULL)
+                    AND (b.status = 'open' AND NOT b.in_doubt
+                         OR NOT EXISTS (SELECT FROM {schema}.stops t
+                                        WHERE t.loop_id = '*' OR t.loop_id = ANY (%(loop_ids)s::text[]))))
+       END::float AS seconds;
 
 -- name: open_batches
 SELECT count(*) AS batches FROM {schema}.batches
@@ -45,14 +83,17 @@ ORDER BY f.pos;
 
 -- name: window
 -- The keys of this batch's people and of those in the batches behind it: who has left is asked for all of them at once.
+-- Batch by batch, so that no more people are read than are asked for.
 SELECT d.user_key FROM (
     SELECT run_no, batch_id FROM {schema}.batches
     WHERE loop_id = ANY (%(loop_ids)s::text[]) AND step_id = ANY (%(step_ids)s::text[]) AND mode = %(mode)s
-      AND provider = %(provider)s AND status = 'open' AND NOT in_doubt AND batch_id >= %(batch_id)s
-      AND (shard = %(shard)s OR batch_id = %(batch_id)s)
-    ORDER BY batch_id LIMIT %(most)s
-) b JOIN {schema}.deliveries d ON d.run_no = b.run_no AND d.batch_id = b.batch_id AND d.status = 'queued'
-ORDER BY d.batch_id, d.pos LIMIT %(most)s;
+      AND provider = %(provider)s AND status = 'open' AND NOT in_doubt
+      AND (shard = %(shard)s AND (run_no, batch_id) >= (%(run_no)s, %(batch_id)s) OR batch_id = %(batch_id)s)
+    ORDER BY run_no, batch_id LIMIT %(most)s
+) b, LATERAL (
+    SELECT f.user_key FROM {schema}.deliveries f
+    WHERE f.run_no = b.run_no AND f.batch_id = b.batch_id AND f.status = 'queued' ORDER BY f.pos OFFSET 0
+) d LIMIT %(most)s;
 
 -- name: leave
 -- People who may not be mailed after all give their entry back.
