@@ -30,6 +30,7 @@ VERBS = {
     "convert": "a skene.config.ts as a loop's YAML",
     "new": "a loop and its template from a pattern",
     "doctor": "whether versions, settings and connections fit together",
+    "lift": "did it work: who was mailed against who was held out",
     "deliveries": "list, retry, abandon, settle and import single deliveries",
     "suppressions": "who must not be mailed: add, remove, list, import, export",
     "forget": "erase a person, and never mail them again",

@@ -19,6 +19,7 @@ _DOC = """Once an hour, what no run came back for, over every loop in the loops 
 
 - mail that a failed run left queued is sent (loops with `mode: live` that are not stopped), until it expires;
 - `on_sent` is run for people whose mail left while nobody marked them;
+- who reached a loop's `goal` in time is recorded;
 - what is late becomes `expired`, what nobody can ask the provider about any more `uncertain`;
 - addresses and names older than `[skene] retention_days` are erased from the ledger.
 

@@ -104,7 +104,9 @@ class Goal(Model):
     """What the loop is for, as a query."""
 
     query: Sql = Field(description="One SELECT with the person's key and the time `at`.")
-    within: Duration = Field(description="How long after the decision the goal counts.")
+    within: Duration = Field(
+        description="How long after the mail was sent the goal counts; for people held out, after their claim."
+    )
 
 
 class Recovery(Model):

@@ -10,6 +10,7 @@ from skene_airflow.errors import BrakeHeld, QueryError, RunDoesNotAddUp
 from skene_airflow.ledger import control, runs
 from skene_airflow.nouns import Mode, Status, Verdict
 from skene_airflow.stages.brakes import told
+from skene_airflow.stages.goals import Asked, look_for_goals
 from skene_airflow.stages.mark import mark
 from skene_airflow.stages.mode import lowered
 
@@ -57,6 +58,7 @@ def report(job: Job, failed_tasks: Sequence[str] = ()) -> RunReport:
     statuses = runs.finish(job.ledger, run)
     _tell(run, statuses)
     unmarked = _mark(job)
+    _look(job, run)
     faults = [*_uneven(run, statuses), *_open(job, run, statuses)]
     if run.brakes and run.mode is not Mode.SHADOW and not faults:
         raise BrakeHeld(told(run.brakes))
@@ -81,6 +83,16 @@ def _mark(job: Job) -> QueryError | None:
     if marked.batches:
         log.info("report: on_sent ran for %s batches, %s people", marked.batches, marked.people)
     return None
+
+
+def _look(job: Job, run: Run) -> None:
+    # Goals come for weeks: a run that has mailed everybody does not fail because today's cannot be asked for.
+    if run.mode is not Mode.LIVE or job.step is not job.loop.steps[0]:
+        return
+    try:
+        look_for_goals(job.loop, Asked(job.source, job.ledger, job.timezone))
+    except QueryError as error:
+        log.warning("report: goals could not be recorded, and skene_upkeep tries again: %s", error)
 
 
 def _uneven(run: Run, statuses: Mapping[str, int]) -> list[str]:

@@ -11,6 +11,7 @@ from skene_airflow.channels import CHANNELS
 from skene_airflow.errors import SkeneError, unexpected
 from skene_airflow.ledger import control, events
 from skene_airflow.nouns import Mode
+from skene_airflow.stages.goals import Asked, look_for_goals
 from skene_airflow.stages.mark import mark
 from skene_airflow.stages.send import Sender, Sent
 
@@ -32,6 +33,7 @@ class Kept:
 
     sent: int = 0
     marked: int = 0
+    reached: int = 0
     expired: int = 0
     uncertain: int = 0
     erased: int = 0
@@ -50,7 +52,7 @@ def upkeep(
     alive: Callable[[], bool] = lambda: True,
     tell: Callable[[Job, Sent], None] = lambda _job, _sent: None,
 ) -> Kept:
-    """Send what is left of live loops, mark it, expire what is late, erase what is old.
+    """Send what is left of live loops, mark it, record goals, expire what is late, erase what is old.
 
     ``jobs`` has one job for each step of a loop whose file loads. A loop that fails never keeps another waiting;
     its words are in ``failed``. ``alive`` is as for Sender; ``tell`` hears what was sent for each job.
@@ -64,6 +66,8 @@ def upkeep(
                 with channel(job) as way:
                     _send(Sender(job, 0, way, alive), kept, partial(tell, job))
             kept.marked += mark(job).people
+            if job.step is job.loop.steps[0]:
+                kept.reached += look_for_goals(job.loop, Asked(job.source, job.ledger, job.timezone))
         except Exception as error:  # noqa: BLE001 - whatever one loop's trouble is, the next loop's mail must leave
             words = str(error) if isinstance(error, SkeneError) else unexpected(error)
             kept.failed[f"{job.loop.id}.{job.step.id}"] = words

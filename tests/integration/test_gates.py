@@ -256,10 +256,7 @@ def test_each_person_once_per_local_day_by_their_own_clock(shop: Shop, server: R
     assert everyone.verdicts["send"] == len(zones)
 
 
-def test_exit_by_goal_at_the_claim_and_at_the_freeze(
-    shop: Shop, server: ResendServer, resend: Channel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("skene_airflow.loop.unsupported._TABLE", {})
+def test_exit_by_goal_at_the_claim_and_at_the_freeze(shop: Shop, server: ResendServer, resend: Channel) -> None:
     shop.dormant(4)
     shop.sql("CREATE TABLE orders (user_id bigint, at timestamptz)")
     shop.sql("INSERT INTO orders VALUES (1, now() - interval '1 hour'), (1, NULL), (2, now() - interval '90 days')")

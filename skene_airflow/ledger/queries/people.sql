@@ -85,6 +85,11 @@ UPDATE {schema}.decisions
 SET entry_key = 'erased:' || encode(sha256(%(key)s::bytea || convert_to(entry_key, 'UTF8')), 'hex')
 WHERE user_key = %(user_key)s AND entry_key <> '' AND entry_key NOT LIKE 'erased:%%';
 
+-- name: erase_goals
+UPDATE {schema}.goals
+SET entry_key = 'erased:' || encode(sha256(%(key)s::bytea || convert_to(entry_key, 'UTF8')), 'hex')
+WHERE user_key = %(user_key)s AND entry_key <> '' AND entry_key NOT LIKE 'erased:%%';
+
 -- name: erase_events
 UPDATE {schema}.events SET provider_message_id = NULL
 WHERE delivery_id IN (SELECT delivery_id FROM {schema}.deliveries WHERE user_key = %(user_key)s)
@@ -114,6 +119,10 @@ SELECT json_build_object(
         FROM (SELECT e.provider, e.event_id, e.type, e.at, e.received_at, e.delivery_id, e.provider_message_id
               FROM {schema}.events e JOIN {schema}.deliveries d USING (delivery_id)
               WHERE d.user_key = %(user_key)s) x), '[]'),
+    'goals', coalesce((
+        SELECT json_agg(x ORDER BY x.at, x.loop_id, x.step_id)
+        FROM (SELECT loop_id, step_id, entry_key, since, at, recorded_at
+              FROM {schema}.goals WHERE user_key = %(user_key)s) x), '[]'),
     'suppressions', coalesce((
         SELECT json_agg(x ORDER BY x.created_at)
         FROM (SELECT user_key, encode(address_hmac, 'hex') AS address_hmac, scope, reason, source, created_at,

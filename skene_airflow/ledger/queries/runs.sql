@@ -65,6 +65,7 @@ FROM (SELECT (verdicts ->> 'send')::bigint AS people FROM {schema}.runs
 UPDATE {schema}.runs
 SET decided_at = clock_timestamp(), duplicate_rows = candidates - %(candidates)s, candidates = %(candidates)s,
     verdicts = %(verdicts)s, unknown_zones = %(unknown_zones)s, brakes = %(brakes)s,
+    holdout = CASE WHEN %(transactional)s THEN 0 ELSE coalesce(%(holdout)s::float8, 0) END,
     claimed = %(claims)s AND expires_at >= %(now)s AND %(held)s::text IS NULL
               AND NOT EXISTS (SELECT FROM {schema}.stops t
                               WHERE t.loop_id = '*' OR t.loop_id = ANY (%(loop_ids)s::text[]))

@@ -1,0 +1,1 @@
+"""Did it work: what the ledger knows of goals, counted and compared."""
