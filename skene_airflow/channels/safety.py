@@ -23,8 +23,12 @@ _OURS = frozenset(
     "from to cc bcc sender reply-to subject date message-id mime-version return-path received resent-to resent-cc"
     " resent-bcc content-type content-transfer-encoding content-disposition dkim-signature".split()
 )
-# Whatever could be an address: also percent-encoded, quoted, international, or wrapped with the person's name.
-_PERSONAL = re.compile(r"""(?:"[^"]*"\s*)?<?(?:"[^"]*"|[^\s<>"'`(),;:=]+)(?:@|%40)[^\s<>"'`(),;]+>?""", re.IGNORECASE)
+# Whatever could be an address: also percent-encoded, quoted, international; with the name that stands before its
+# bracket, which reaches back to the last mark of punctuation.
+_PERSONAL = re.compile(
+    r"""(?:(?:"[^"]*"\s*|[^\s<>"'`(),;:=][^<>"'`(),;:=]{0,99})(?=<[^<>\s]*(?:@|%40)))?<?(?:"[^"]*"|[^\s<>"'`(),;:=]+)(?:@|%40)[^\s<>"'`(),;]+>?""",
+    re.IGNORECASE,
+)
 _SECRET = re.compile(r"\b(?:re_|whsec_|SG\.|Bearer\s)\S+")
 _ERROR_CLASS = re.compile(r"[a-z][a-z0-9_]{0,63}")
 

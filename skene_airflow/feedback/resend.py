@@ -35,11 +35,11 @@ class ResendReceiver(Receiver):
 
     def genuine(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: float) -> bool:
         """One signature of one secret is enough: both overlap while a secret is changed."""
-        event_id, stamp = headers.get("svix-id", ""), headers.get("svix-timestamp", "")
+        event_id, stamp, signatures = _signed(headers)
         if not event_id or len(event_id) > 256 or not _WHOLE.fullmatch(stamp) or abs(now - int(stamp)) > TOLERANCE:
             return False
         content = f"{event_id}.{stamp}.".encode("utf-8", "replace") + body
-        given = [part[3:] for part in headers.get("svix-signature", "").split(" ") if part.startswith("v1,")]
+        given = [part[3:] for part in signatures.split(" ") if part.startswith("v1,")]
         good = False
         for key in [key for secret in secrets if (key := _key(secret))]:
             ours = base64.b64encode(hmac.new(key, content, hashlib.sha256).digest())
@@ -55,6 +55,7 @@ class ResendReceiver(Receiver):
             raise UnreadableError("not JSON") from None
         if not isinstance(found, dict) or not isinstance(name := found.get("type"), str) or not _TYPE.fullmatch(name):
             raise UnreadableError("no event")
+        event_id, stamp, _ = _signed(headers)
         data = _object(found.get("data"))
         area, _, kind = name.partition(".")
         kind = kind if area == "email" else ""
@@ -64,9 +65,9 @@ class ResendReceiver(Receiver):
         return [
             Told(
                 provider=self.name,
-                event_id=headers["svix-id"],
+                event_id=event_id,
                 type=name,
-                at=_time(found.get("created_at"), headers.get("svix-timestamp", "")),
+                at=_time(found.get("created_at"), stamp),
                 kind=kind if kind in KINDS else "",
                 permanent=how == "Permanent",
                 soft=how == "Transient",
@@ -82,9 +83,19 @@ class ResendReceiver(Receiver):
         ]
 
 
+def _signed(headers: Mapping[str, str]) -> tuple[str, str, str]:
+    """The id, time and signatures of a call: as Svix names them, or as its scheme's standard does."""
+    for prefix in ("svix", "webhook"):
+        id_, stamp, signatures = (headers.get(f"{prefix}-{name}", "") for name in ("id", "timestamp", "signature"))
+        if id_ and stamp and signatures:
+            return id_, stamp, signatures
+    return "", "", ""
+
+
 def _key(secret: str) -> bytes:
+    text = secret.strip().removeprefix("whsec_")
     try:
-        return base64.b64decode(secret.strip().removeprefix("whsec_"), validate=True)
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)  # some are written without padding
     except (ValueError, binascii.Error):
         return b""
 

@@ -66,6 +66,8 @@ def test_anything_else_is_not_one_mailbox(text: str) -> None:
         "(ada.lovelace@exämple.com)",
         '"ada lovelace"@example.com',
         "mailto:ada.lovelace@example.com",
+        "Refused: Ada B. Lovelace <ada.lovelace@example.com> is unknown",
+        "Lovelace <x%40example.com>, Ada Lovelace <x@example.com>",
     ],
 )
 def test_no_address_is_left(text: str) -> None:
