@@ -104,6 +104,7 @@ def _root_of(path: Path, given: str | None) -> Path:
 
 def _check(root: Path, chosen: Sequence[Path]) -> Checked:
     from skene_airflow.loop.load import loop_files
+    from skene_airflow.loop.topics import read_topics
     from skene_airflow.stages.check import check_folder
 
     folder = check_folder(root)
@@ -112,6 +113,8 @@ def _check(root: Path, chosen: Sequence[Path]) -> Checked:
     loops = tuple(loop for loop in folder.loops if loop.file in mine)
     faults = {fault for error in folder.errors if error.file in mine for fault in error.faults}
     whole = not places or root.resolve() in places
+    if whole:
+        faults.update(read_topics(root).faults)
     return Checked(root, len(mine), loops, tuple(sorted(as_seen(faults, root))), whole)
 
 

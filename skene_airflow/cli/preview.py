@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
 from skene_airflow.cli.verb import LOOPS, NO_SOURCE, Argument, Verb
@@ -20,6 +19,7 @@ def run(args: argparse.Namespace) -> int:
 
     from skene_airflow.cli.deployment import connector, settings
     from skene_airflow.cli.folder import loops_folder
+    from skene_airflow.cli.serving import listening
     from skene_airflow.stages.look import site_of
     from skene_airflow.web.preview import preview_app
     from skene_airflow.web.showing import People
@@ -28,20 +28,11 @@ def run(args: argparse.Namespace) -> int:
     asked = args.source != NO_SOURCE or args.user is not None
     people = People(lambda conn_id: connector(args.source or None, conn_id), args.user) if asked else None
     app = preview_app(root, site_of(settings()), people)
-    with _listening(args.port) as listener:
+    with listening(HOST, args.port) as listener:
         print(f"preview of {root}: http://{HOST}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, lifespan="off", ws="none")
         uvicorn.Server(config).run(sockets=[listener])
     return 0
-
-
-def _listening(port: int) -> socket.socket:
-    from skene_airflow.errors import SettingsError
-
-    try:
-        return socket.create_server((HOST, port))
-    except (OSError, OverflowError):
-        raise SettingsError(f"port {port} on {HOST} cannot be had: name another with --port") from None
 
 
 VERB = Verb(

@@ -71,10 +71,12 @@ def _against(folder: Checked, source: str | None) -> list[Fault]:
 def _warnings(folder: Checked) -> list[Fault]:
     from skene_airflow.cli.folder import as_seen
     from skene_airflow.loop.lint import lint_loops, unused_templates
+    from skene_airflow.loop.topics import lint_topics, read_topics
 
     found = lint_loops(folder.loops)
     if folder.whole and not folder.faults:  # a broken loop does not say which templates it uses
         found += unused_templates(folder.loops, folder.root)
+        found += lint_topics(read_topics(folder.root), folder.loops)
     return as_seen(found, folder.root)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
 from skene_airflow.cli.verb import LEDGER, LOOPS, Argument, Verb
@@ -12,6 +11,8 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 PORT = 8027
+MOST = 256
+"""Connections at a time; what comes on top is answered with 503. Each may bring as much as a provider's event."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -22,6 +23,7 @@ def run(args: argparse.Namespace) -> int:
     import uvicorn
 
     from skene_airflow.cli.deployment import ledger, settings, webhook_secrets
+    from skene_airflow.cli.serving import listening
     from skene_airflow.feedback.shelf import Shelf
     from skene_airflow.web.public import public_app
 
@@ -30,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     shelf = Shelf(lambda: ledger(args.ledger))
     app = public_app(replace(facts, loops_folder=str(folder)), shelf, webhook_secrets)
     try:
-        with _listening(args.host, args.port) as listener:
+        with listening(args.host, args.port) as listener:
             print(f"listening: http://{args.host}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
             # No access log: a link is a right to act, and does not belong into a log.
             config = uvicorn.Config(
@@ -40,15 +42,6 @@ def run(args: argparse.Namespace) -> int:
     finally:
         shelf.close()
     return 0
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    from skene_airflow.errors import SettingsError
-
-    try:
-        return socket.create_server((host, port))
-    except (OSError, OverflowError):
-        raise SettingsError(f"port {port} on {host} cannot be had: name another with --port or --host") from None
 
 
 VERB = Verb(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from skene_airflow.loop.fields import shown
 from skene_airflow.loop.schema import EmailAction, QueryCondition
 from skene_airflow.loop.sql import uses_now
+from skene_airflow.loop.topics import NO_TITLE, UNUSED_TOPIC
 from skene_airflow.nouns import Fault
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ TITLES: Final[dict[str, str]] = {
     UNUSED_TEMPLATE: "A template that no loop uses",
     PRINTED_AS_IS: "A placeholder of another tool, which is printed as it stands",
     NO_GUARD: "A live marketing loop without a guard",
+    NO_TITLE: "A topic without a title, though others have one",
+    UNUSED_TOPIC: "A title of a topic that no loop has",
 }
 
 _TEMPLATES: Final = "templates"

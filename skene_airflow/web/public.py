@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from email.utils import parseaddr
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
 
 from skene_airflow.errors import SkeneError
 from skene_airflow.feedback.receivers import RECEIVERS
-from skene_airflow.feedback.topics import title_of, topics
 from skene_airflow.ledger import suppressions
 from skene_airflow.ledger.suppressions import MARKETING, scope_of
+from skene_airflow.loop.topics import Topics, read_topics, title_of
 from skene_airflow.message.links import Signer
 from skene_airflow.web.bodies import whole_body
 from skene_airflow.web.receiving import Receiving
@@ -106,17 +107,20 @@ class Public:
         return "no", {scope_of(link.topic)}, set()
 
     def _topics(self, link: Refusal) -> dict[str, str]:
-        titles = topics(self._settings.loops_folder)
-        return titles | {link.topic: title_of(link.topic, titles)}
+        folder = self._settings.loops_folder
+        found = read_topics(Path(folder)) if folder else Topics()
+        if found.faults:  # to say no must work whatever the titles are
+            log.error("web: %s", found.faults[0])
+        return {**found.titles, link.topic: title_of(link.topic, found.titles)}
 
     async def _page(self, link: Refusal, said: str) -> Response:
         try:
             no = await asyncio.to_thread(
                 self._shelf.use, lambda book: suppressions.refused(book, link.delivery_id) or frozenset()
             )
-            every = self._topics(link)
         except SkeneError as error:
             return _later(error)
+        every = self._topics(link)
         named = [(name, title, scope_of(name) not in no) for name, title in every.items() if name != MARKETING]
         everything = link.topic == MARKETING
         return self._html(
@@ -147,7 +151,7 @@ def public_app(settings: Settings, shelf: Shelf, secrets: Callable[[str], Sequen
     ``secrets`` finds the webhook secrets of an Airflow connection. Raises SettingsError if there is no secret_key.
     """
     pages = Public(settings, shelf)
-    routes: list[Route | Mount] = [
+    routes = [
         Route("/u/{token}", pages.show, methods=["GET"]),
         Route("/u/{token}", pages.act, methods=["POST"]),
         Route("/no.css", _style, methods=["GET"]),
@@ -155,8 +159,14 @@ def public_app(settings: Settings, shelf: Shelf, secrets: Callable[[str], Sequen
     for name, receiver in RECEIVERS.items():
         take = Receiving(receiver, shelf, secrets).take
         routes += [Route(f"/{name}{more}", take, methods=["POST"]) for more in ("", "/{conn_id}")]
+    # No redirects: mail programs follow none, and nobody else needs one.
+    router = Router(routes, redirect_slashes=False)
     path = urlsplit(settings.base_url).path.rstrip("/")
-    return Starlette(routes=[*routes, Mount(path, routes=list(routes))] if path else routes)
+    if path:
+        router.routes.append(Mount(path, Router(list(routes), redirect_slashes=False)))
+    app = Starlette()
+    app.router = router
+    return app
 
 
 def _later(error: SkeneError) -> Response:

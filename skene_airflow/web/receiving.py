@@ -28,6 +28,10 @@ KEPT = 60.0
 """Seconds that a connection's secrets are kept: strangers cannot make us look them up for every call."""
 _CONN_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _MOST_KEPT = 100
+"""Look-ups of unknown names within KEPT; then nobody looks up more for strangers."""
+
+
+_LATER = PlainTextResponse("later", 503, headers={"Retry-After": "60"})
 
 
 class Receiving:
@@ -46,6 +50,8 @@ class Receiving:
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
             secrets = await asyncio.to_thread(self._known, conn_id)
+            if secrets is None:
+                return _LATER
             if not self._receiver.genuine(headers, body, secrets, time.time()):
                 return PlainTextResponse("not genuine", 401)
             for told in self._receiver.read(headers, body):
@@ -54,19 +60,24 @@ class Receiving:
             return PlainTextResponse("not an event", 400)
         except SkeneError as error:
             log.error("web: an event of %s was not written: %s", self._receiver.name, error)
-            return PlainTextResponse("later", 503, headers={"Retry-After": "60"})
+            return _LATER
         return Response(status_code=204)
 
-    def _known(self, conn_id: str) -> Sequence[str]:
+    def _known(self, conn_id: str) -> Sequence[str] | None:
+        """The secrets; None if strangers have asked for too many names of late."""
         if not _CONN_ID.fullmatch(conn_id):
             return ()
+        now = time.monotonic()
         found = self._kept.get(conn_id)
-        if found is None or found[0] < time.monotonic():
-            try:
-                secrets = self._secrets(conn_id)
-            except SettingsError:  # no such connection
-                secrets = ()
+        if found is not None and found[0] >= now:
+            return found[1]
+        if found is None or not found[1]:  # one that has secrets is asked for again in any case
+            self._kept = {name: kept for name, kept in self._kept.items() if kept[1] or kept[0] >= now}
             if len(self._kept) >= _MOST_KEPT:
-                self._kept.clear()
-            found = self._kept[conn_id] = (time.monotonic() + KEPT, secrets)
-        return found[1]
+                return None
+        try:
+            secrets = self._secrets(conn_id)
+        except SettingsError:  # no such connection
+            secrets = ()
+        self._kept[conn_id] = (now + KEPT, secrets)
+        return secrets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import socket
@@ -201,3 +202,24 @@ def test_what_is_about_another_deployments_mail_is_stored_and_changes_nothing(
     assert [row["delivery_id"] for row in rows] == [None] * 4
     assert rows[-1]["type"] == "brand.new"
     assert "example.com" not in str(shop.sql("SELECT * FROM skene.events"))
+
+
+def test_strangers_cannot_make_us_look_up_names_for_ever() -> None:
+    asked: list[str] = []
+
+    def secrets(conn_id: str) -> tuple[str, ...]:
+        asked.append(conn_id)
+        if conn_id != "resend_default":
+            raise SettingsError("no such connection")
+        return (SECRET,)
+
+    shelf = Shelf(lambda: pytest.fail("nobody needs the ledger"))
+    app = public_app(SETTINGS, shelf, secrets)
+
+    async def calls() -> list[int]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+            names = ["/resend", *(f"/resend/name{number}" for number in range(300)), "/resend"]
+            return [(await client.post(name, content=b"{}")).status_code for name in names]
+
+    assert asyncio.run(calls()) == [401] + [401] * 99 + [503] * 201 + [401]
+    assert len(asked) == 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -208,3 +209,51 @@ def test_a_long_body_is_refused(shop: Shop, server: ResendServer, resend: Channe
     answer = httpx.post(links(shop, server, site)["user1@example.com"], content=b"a" * 20_000)
     assert answer.status_code == 413
     assert scopes(shop) == []
+
+
+def test_only_get_head_and_post_are_understood_and_nobody_is_sent_elsewhere(
+    shop: Shop, server: ResendServer, resend: Channel, site: str
+) -> None:
+    shop.dormant(1)
+    shop.run(resend)
+    link = links(shop, server, site)["user1@example.com"]
+    for method in ("OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"):
+        assert httpx.request(method, link).status_code == 405
+        assert httpx.request(method, f"{site}/resend").status_code == 405
+    for method in ("GET", "HEAD"):
+        assert httpx.request(method, f"{site}/resend").status_code == 405
+        for address in (f"{link}/", f"{site}/u/", f"{site}/u", f"{site}/no.css/", f"{site}//u/x", site):
+            assert httpx.request(method, address).status_code == 404
+    # A scanner opens every address in the page; the page has none that does something.
+    page = httpx.get(link).text
+    assert re.findall(r"""(?:href|src|action)=["']?([^"' >]+)""", page) == ["../no.css"]
+    assert scopes(shop) == []
+
+
+def test_two_people_with_one_mailbox_say_no_together(
+    shop: Shop, server: ResendServer, resend: Channel, site: str
+) -> None:
+    shop.dormant(1)
+    shop.run(resend)
+    shop.sql("INSERT INTO users SELECT 2, 'USER1@example.com', 'Two', last_activity_at FROM users")
+    link = links(shop, server, site)["user1@example.com"]
+    assert httpx.post(link, data=ONE_CLICK).status_code == 200
+    outcome = shop.run(resend, shop.job(loop=shop.loop(name="another")))
+    assert outcome.verdicts["skip"] == {"unsubscribed": 2}
+    # Whoever takes it back does so for the mailbox: the other one is known by it alone.
+    httpx.post(link, data={"choice": "again"})
+    outcome = shop.run(resend, shop.job(loop=shop.loop(name="another")))
+    assert outcome.verdicts["skip"] == {"duplicate_address": 1}
+    assert scopes(shop) == []
+
+
+def test_people_can_say_no_while_the_titles_are_broken(
+    shop: Shop, server: ResendServer, resend: Channel, site: str
+) -> None:
+    shop.dormant(1)
+    shop.run(resend, shop.job(loop=shop.loop("topic: product_tips\n" + LOOP)))
+    (shop.folder / "_topics.yaml").write_text("product_tips: [oh\n", encoding="utf-8")
+    link = links(shop, server, site)["user1@example.com"]
+    assert "Product tips" in httpx.get(link).text
+    assert httpx.post(link, data=ONE_CLICK).status_code == 200
+    assert scopes(shop) == [("1", "topic:product_tips")]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from skene_airflow.loop.lint import TITLES, lint_loops, unused_templates
+from skene_airflow.loop.topics import lint_topics, read_topics
 from skene_airflow.nouns import Fault
 from skene_airflow.stages.check import check_folder
 from tests.golden_cases import cases, expected, lay_out
@@ -15,7 +16,8 @@ SHIPPED = Path(__file__).parents[3] / "loops"
 def warnings(root: Path) -> list[Fault]:
     folder = check_folder(root)
     assert folder.errors == ()
-    return [*lint_loops(folder.loops), *unused_templates(folder.loops, root)]
+    found = [*lint_loops(folder.loops), *unused_templates(folder.loops, root)]
+    return [*found, *lint_topics(read_topics(root), folder.loops)]
 
 
 @pytest.mark.parametrize("case", cases("lint", ".yaml"), ids=lambda case: case.stem)
