@@ -104,6 +104,16 @@ class Message:
     tags: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message in the app, as plain texts; ``link`` is https or a path of the app."""
+
+    delivery_id: int
+    title: str
+    body: str
+    link: str | None = None
+
+
 class Doubt(StrEnum):
     """What to do where nobody can know whether a mail went out: the email connection's extra `uncertain`."""
 

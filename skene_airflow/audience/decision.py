@@ -78,6 +78,8 @@ class Rules:
     sample: float | None = None
     holdout: float | None = None
     cap: RateValue | None = None
+    addressed: bool = True
+    """Whether each person needs an address; who needs none is no duplicate by address."""
     several: bool = False
     """Whether a person may have several entries in one run (`entry.per`)."""
     goal_within: timedelta | None = None
@@ -103,6 +105,7 @@ class Rules:
             "claims_as": (Mode.REDIRECT if self.mode is Mode.REDIRECT else Mode.LIVE).value,
             "entry_prefix": REDIRECTED if self.mode is Mode.REDIRECT else "",
             "every": self.every,
+            "addressed": self.addressed,
             "several": self.several,
             "existing": self.existing,
             "consent": self.consent,
@@ -173,8 +176,8 @@ WITH contents AS MATERIALIZED (
                    {hmac} AS address_hmac, s.timezone, s.segment, s.consent, s.exited, s.goal_at, s.vars,
                    CASE WHEN %(varied)s::boolean THEN {variant} END AS part
             FROM (
-                SELECT s.n, s.user_key, s.entry_key, btrim(s.address, E' \\t\\r\\n') AS address, s.timezone, s.segment,
-                       s.consent, s.exited, s.goal_at, s.vars
+                SELECT s.n, s.user_key, s.entry_key, nullif(btrim(s.address, E' \\t\\r\\n'), '') AS address,
+                       s.timezone, s.segment, s.consent, s.exited, s.goal_at, s.vars
                 FROM {stage} s
                 JOIN (SELECT min(k.n) AS n FROM {stage} k
                       GROUP BY k.user_key, k.entry_key, CASE WHEN coalesce(k.user_key, '') = '' THEN k.n END) first
@@ -190,6 +193,7 @@ WITH contents AS MATERIALIZED (
 ), single AS (
     SELECT j.*,
            CASE WHEN j.gate IS NOT NULL THEN j.gate{apart}
+                WHEN NOT %(addressed)s::boolean THEN NULL
                 WHEN j.n > min(j.n) FILTER (WHERE j.gate IS NULL) OVER (PARTITION BY j.address_hmac, j.entry_key)
                      OR EXISTS (SELECT FROM {schema}.deliveries o
                                 WHERE o.address_hmac = j.address_hmac AND o.loop_id = ANY (%(loop_ids)s::text[])

@@ -67,6 +67,8 @@ _REACHED = (
     " (SELECT FROM {schema}.deliveries d WHERE d.loop_id = ANY (%(loop_ids)s::text[]) AND d.user_key = f.user_key"
     f" AND d.entry_key = f.entry_key AND d.queued_at <= f.goal_at AND {_HOLDS})"
 )
+# A bounce tells of a mailbox, and a message in the app needs none.
+_REACHES = "(%(addressed)s OR s.reason <> 'bounced')"
 _SAID_NO = "(s.scope IN ('all', 'marketing') OR s.scope = 'topic:' || %(topic)s::text)"
 _LISTED = f"(s.scope = 'all' OR s.reason IN ('bounced', 'complained') OR {_SAID_NO} AND NOT %(transactional)s::boolean)"
 
@@ -118,14 +120,15 @@ GATES: tuple[Gate, ...] = (
     ),
     Gate(
         Reason.INVALID_ADDRESS,
-        "the address is not exactly one",
-        "f.address IS NULL OR NOT (length(f.address) <= 64 AND f.address ~ %(plain_address)s::text)"
-        " AND (length(f.address) > 254 OR position('@' IN f.address) > 65 OR f.address !~ %(address)s::text)",
+        "the address is not exactly one (a message in the app needs none)",
+        "%(addressed)s::boolean AND (f.address IS NULL"
+        " OR NOT (length(f.address) <= 64 AND f.address ~ %(plain_address)s::text)"
+        " AND (length(f.address) > 254 OR position('@' IN f.address) > 65 OR f.address !~ %(address)s::text))",
     ),
     Gate(
         Reason.SUPPRESSED,
         "the person or address must not be mailed",
-        _listed(f"s.reason <> 'unsubscribed' AND {_LISTED}"),
+        _listed(f"s.reason <> 'unsubscribed' AND {_REACHES} AND {_LISTED}"),
         again=True,
     ),
     Gate(

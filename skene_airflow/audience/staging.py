@@ -60,6 +60,8 @@ class Wanted:
     """
 
     user: UserColumns
+    addressed: bool = True
+    """Whether each person needs an address."""
     keep: Sequence[str] = ()
     segments: Sequence[Segment] | Bands | None = None
     per: Sequence[str] = ()
@@ -71,7 +73,7 @@ class Wanted:
     def columns(self) -> list[str]:
         """The columns that the condition must return."""
         by = getattr(self.segments, "by", None)
-        named = [self.user.key, self.user.email, *self.keep, *self.per, self.consent, by]
+        named = [self.user.key, self.user.email if self.addressed else None, *self.keep, *self.per, self.consent, by]
         return [name for name in named if name is not None]
 
 

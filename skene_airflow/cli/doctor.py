@@ -53,7 +53,8 @@ def _checks(args: argparse.Namespace) -> Iterator[Check]:
     sources = {loop.connections.source: loop for loop in reversed(loops)}
     for conn_id, loop in sorted(sources.items()):
         yield from _guarded(f"source {conn_id}", lambda: _source(args, conn_id, loop))  # noqa: B023 - called at once
-    for conn_id in sorted({loop.email_connection(step) for loop in loops for step in loop.steps}):
+    mails = {loop.email_connection(step) for loop in loops for step in loop.steps if step.action.type == "email"}
+    for conn_id in sorted(mails):
         yield from _guarded(f"email {conn_id}", lambda: _email(conn_id))  # noqa: B023 - called at once
 
 

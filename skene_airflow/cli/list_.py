@@ -39,7 +39,7 @@ def _rows(loop: Loop) -> list[dict[str, Any]]:
             "schedule": schedule(step),
             "segments": _segments(step),
             "channel": step.action.type,
-            "connection": loop.email_connection(step),
+            "connection": loop.email_connection(step) if step.action.type == "email" else None,
             "mode": loop.mode,
         }
         for step in loop.steps

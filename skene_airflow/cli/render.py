@@ -41,6 +41,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _shown(style: str, loop: Loop, seen: Look) -> str:
     message = seen.message
+    if seen.notice is not None and style != "json":
+        lines = [f"Title: {seen.notice.title}", f"Link: {seen.notice.link or 'none'}", "", seen.notice.body]
+        return "\n".join(lines) + "\n"
     if style == "html":
         return message.html.rstrip("\n") + "\n"
     if style == "eml":
@@ -59,11 +62,15 @@ def _record(loop: Loop, seen: Look) -> dict[str, Any]:
     from skene_airflow.message.headers import headers_of
 
     message = seen.message
-    return {
+    which = {
         "loop_id": loop.id,
         "step_id": seen.step.id,
         "segment": seen.content.segment,
         "variant": seen.content.variant,
+    }
+    if seen.notice is not None:
+        return which | {"title": seen.notice.title, "body": seen.notice.body, "link": seen.notice.link}
+    return which | {
         "language": seen.language,
         "subject": message.subject,
         "headers": dict(headers_of(message)),
@@ -81,6 +88,8 @@ def _write(folder: Path, loop: Loop, seen: Look) -> None:
     segment = seen.content.segment if seen.content.segment != ALL else ""
     stem = ".".join(filter(None, (loop.id, seen.step.id, segment, seen.content.variant or "", seen.language)))
     parts = {".html": seen.message.html.encode(), ".txt": seen.message.text.encode(), ".eml": seen.eml}
+    if seen.notice is not None:
+        parts = {".txt": _shown("text", loop, seen).encode()}
     for ending, content in parts.items():
         file = folder / f"{stem}{ending}"
         try:

@@ -34,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     to = _recipient(args.to, deployment)
     loop = named(args.loop, args.loops)
     step, _ = choose(loop, wish_of(args))
+    if step.action.type == "in_app":
+        raise SettingsError(f"step '{step.id}' writes into the app and mails nobody: look at it with `render`")
     conn_id = f"{args.provider}_default" if args.provider else loop.email_connection(step)
     with channel(conn_id) as opened:
         try:

@@ -60,7 +60,7 @@ def _who(loop: Loop, step: Step) -> str:
 def _what(loop: Loop, step: Step) -> str:
     if isinstance(step.action, EmailAction):
         return f"email `{step.action.template}` through `{loop.email_connection(step)}`"
-    return "a message in the app"
+    return "a message in the app: a row in the ledger's `inbox`"
 
 
 def _how_often(loop: Loop) -> str:

@@ -74,6 +74,7 @@ def tidy(ledger: Ledger, windows: Mapping[str, timedelta | None], retention_days
         cur.execute(ledger.sql("control", "erase"), {"days": retention_days})
         counts["erased"] = cur.rowcount
         cur.execute(ledger.sql("control", "end_suppressions"), {"days": retention_days})
+        cur.execute(ledger.sql("inbox", "erase"), {"days": retention_days})
         cur.execute(ledger.sql("control", "old_stages"), {"schema": ledger.schema, "days": retention_days})
         for row in cur.fetchall():
             cur.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(ledger.schema, row["name"])))

@@ -51,7 +51,7 @@ def forget(ledger: Ledger, user_key: str, actor: str, why: str = "", addresses: 
         cur.execute(ledger.sql("people", "keep_frozen"), facts)
         in_doubt = int(one(cur)["mails"])
         erased = {}
-        for name in ("erase_mailbox", "erase", "erase_decisions", "erase_goals", "erase_events"):
+        for name in ("erase_mailbox", "erase", "erase_decisions", "erase_goals", "erase_events", "erase_inbox"):
             cur.execute(ledger.sql("people", name), facts)
             erased[name] = cur.rowcount
         deliveries = erased["erase_mailbox"] + erased["erase"]
@@ -63,7 +63,7 @@ def forget(ledger: Ledger, user_key: str, actor: str, why: str = "", addresses: 
 def export(ledger: Ledger, user_key: str, actor: str, why: str = "") -> dict[str, Any]:
     """All that the ledger holds of a person, addresses and values too; audited.
 
-    Lists by name: deliveries, decisions, staged, events, goals, suppressions, audit. Times are ISO 8601.
+    Lists by name: deliveries, decisions, inbox, staged, events, goals, suppressions, audit. Times are ISO 8601.
     """
     with ledger.transaction() as cur:
         cur.execute(ledger.sql("people", "hidden"), {"user_key": user_key})

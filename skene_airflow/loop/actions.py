@@ -36,6 +36,12 @@ Provider: TypeAlias = Literal["resend", "smtp", "outbox"]
 _PERSONALIZATION = "Names the template prints, with Jinja expressions over the person's row, or plain values."
 
 
+Weight: TypeAlias = Annotated[
+    float,
+    Field(ge=0, le=1_000_000, allow_inf_nan=False, description="This variant's share, relative to the other weights."),
+]
+
+
 class Utm(Model):
     """Parameters added to the links of a mail."""
 
@@ -52,9 +58,24 @@ class Variant(Model):
     subject: Text | None = Field(default=None, description="Another subject.")
     preheader: str | None = Field(default=None, description="Another preheader.")
     template: Template | None = Field(default=None, description="Another template.")
-    weight: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = Field(
-        default=1, description="This variant's share, relative to the other weights."
-    )
+    weight: Weight = 1
+
+
+class NoticeVariant(Model):
+    """One alternative message in the app; a person always gets the same one."""
+
+    title: Text | None = Field(default=None, description="Another title.")
+    body: str | None = Field(default=None, description="Another text.")
+    link: Text | None = Field(default=None, description="Another link.")
+    weight: Weight = 1
+
+
+class VariantPart(Variant):
+    """One alternative content, of a mail or of a message in the app."""
+
+    title: Text | None = Field(default=None, description="in_app: another title.")
+    body: str | None = Field(default=None, description="in_app: another text.")
+    link: Text | None = Field(default=None, description="in_app: another link.")
 
 
 class EmailAction(Model):
@@ -78,8 +99,11 @@ class InAppAction(Model):
     type: Literal["in_app"] = Field(description="Puts a row into skene.inbox.")
     title: Text = Field(description="The title; Jinja as in templates.")
     body: str = Field(default="", description="The text; Jinja as in templates.")
-    link: Text | None = Field(default=None, description="Where a click leads.")
+    link: Text | None = Field(default=None, description="Where a click leads: https://… or a path of the app.")
     personalization: Personalization = Field(default_factory=dict, description=_PERSONALIZATION)
+    variants: Annotated[dict[Name, NoticeVariant], SOME] | None = Field(
+        default=None, description="Alternative contents."
+    )
 
 
 class ActionPart(Model):
@@ -91,7 +115,7 @@ class ActionPart(Model):
     personalization: Personalization | None = Field(default=None, description=_PERSONALIZATION)
     from_: Mailbox | None = Field(default=None, alias="from", description="The From address.")
     reply_to: Mailbox | None = Field(default=None, description="Where answers go.")
-    variants: Annotated[dict[Name, Variant], SOME] | None = Field(default=None, description="Alternative contents.")
+    variants: Annotated[dict[Name, VariantPart], SOME] | None = Field(default=None, description="Alternative contents.")
     utm: Utm | None = Field(default=None, description="Parameters added to the links.")
     title: Text | None = Field(default=None, description="in_app: the title.")
     body: str | None = Field(default=None, description="in_app: the text.")

@@ -69,6 +69,22 @@ EXAMPLES: Final[dict[str, dict[str, list[Any]]]] = {
         "body": ["It has {{ pages }} pages."],
         "link": ["https://acme.example/reports"],
         "personalization": [{"name": "{{ user.name }}"}],
+        "variants": [{"plain": {}, "short": {"title": "Your report"}}],
+    },
+    "NoticeVariant": {
+        "title": ["Your report"],
+        "body": ["Have a look."],
+        "link": ["/reports"],
+        "weight": [2],
+    },
+    "VariantPart": {
+        "subject": ["Stuck, {{ name }}?"],
+        "preheader": ["Three things to try"],
+        "template": ["discover_long"],
+        "weight": [2],
+        "title": ["Your report"],
+        "body": ["Have a look."],
+        "link": ["/reports"],
     },
     "ActionPart": {
         "type": ["email"],

@@ -44,6 +44,11 @@ _SECTIONS: Final[dict[str, tuple[str, str]]] = {
     "ActionPart": ("An `action` of the loop", '{"action": _}'),
     "SegmentAction": ("An `action` of a segment", '{"steps": [{"segments": [{"action": _}]}]}'),
     "Variant": ("One of `variants`", '{"steps": [{"action": {"variants": {"plain": _}}}]}'),
+    "NoticeVariant": (
+        "One of `variants` in the app",
+        '{"steps": [{"action": {"type": "in_app", "variants": {"plain": _}}}]}',
+    ),
+    "VariantPart": ("One of `variants` of a loop or segment", '{"action": {"variants": {"plain": _}}}'),
     "Utm": ("`utm`", '{"steps": [{"action": {"utm": _}}]}'),
     "Entry": ("`entry`", '{"entry": _}'),
     "QuietHours": ("`quiet_hours`", '{"quiet_hours": _}'),

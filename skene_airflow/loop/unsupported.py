@@ -19,7 +19,6 @@ _TABLE: Final[dict[Loc, str]] = {
     ("guard", "approve_above"): _ANY,
     ("steps", "*", "trigger", "type"): "database after",
     ("steps", "*", "condition", "type"): "graphql",
-    ("steps", "*", "action", "type"): "in_app",
 }
 _LATER: Final = "leave it out until a version that has it"
 

@@ -32,8 +32,9 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """One step's mail, ready to be rendered for anyone.
+    """One content of a step, ready to be rendered for anyone.
 
+    Of a message in the app (``in_app``) ``subject`` is the title, ``text`` the body, and there is a ``link``.
     ``subject``, ``preheader``, ``html`` and ``text`` are the Words of the default language, ``languages`` those of
     the others by their tag in small letters (`pt`, `pt-br`). ``columns``: every column of the person that may be
     read. ``required``: those whose absence certainly means no mail, in any language. ``timezone`` counts where the
@@ -56,6 +57,14 @@ class Blueprint:
     required: tuple[str, ...] = ()
     timezone: str = "UTC"
     languages: Mapping[str, Words] = field(default_factory=dict)
+    link: str | None = None
+    in_app: bool = False
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every Jinja source in it, of every language."""
+        every = (self.words, *self.languages.values())
+        return (*(part for words in every for part in (words.subject, words.html, words.text)), self.link or "")
 
     @property
     def words(self) -> Words:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from jinja2 import TemplateSyntaxError, nodes
 
-from skene_airflow.message.contents import Content, contents
+from skene_airflow.loop.actions import EmailAction
+from skene_airflow.message.contents import KEYS, Content, contents
 from skene_airflow.message.environment import sandbox
 from skene_airflow.message.files import find_template
 from skene_airflow.message.version import Given, Reading
@@ -46,12 +47,16 @@ def uses_of(loop: Loop, step: Step) -> Iterator[Use]:
 
 
 def _uses(loop: Loop, content: Content) -> Iterator[Use]:
-    written: dict[str, object] = {"subject": content.subject, "preheader": content.preheader}
+    written: dict[str, object] = dict(zip(KEYS, content.notice, strict=True))
+    if isinstance(content.action, EmailAction):
+        written = {"subject": content.subject, "preheader": content.preheader}
     written |= {f"personalization.{key}": value for key, value in content.action.personalization.items()}
     for key, value in written.items():
         at = loop.fault(content.path(key), "", "")
         for column, _ in _read(value) if isinstance(value, str) else ():
             yield Use(column, at.file, at.line, at.column, at.path)
+    if not isinstance(content.action, EmailAction):
+        return
     versions, _ = find_template(loop, content.template, content.path("template"))
     for language, files in versions.items():
         reading = Reading(loop, Given({}), language, files)

@@ -5,34 +5,53 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skene_airflow.loop.schema import EmailAction, Step
+from skene_airflow.errors import SkeneError
+from skene_airflow.loop.actions import EmailAction, InAppAction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from skene_airflow.loop.actions import SegmentAction, Variant
-    from skene_airflow.loop.schema import Loop
+    from skene_airflow.loop.actions import NoticeVariant, SegmentAction, Variant
+    from skene_airflow.loop.schema import Loop, Step
 
+KEYS = ("title", "body", "link")
+"""What a message in the app is made of."""
 ALL = "all"
 """The segment of a step that has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One mail of a step: the merged action, and the paths in the loop where it and its parts are written."""
+    """One mail or message of a step: the merged action, and the paths in the loop where its parts are written."""
 
-    action: EmailAction
+    action: EmailAction | InAppAction
     where: str
     segment: str = ALL
     variant: str | None = None
-    over: Variant | None = None
+    over: Variant | NoticeVariant | None = None
     part: SegmentAction | None = None
     part_where: str = ""
 
     @property
+    def mail(self) -> EmailAction:
+        """The action of a mail. Raises SkeneError for a message in the app."""
+        if not isinstance(self.action, EmailAction):
+            raise SkeneError(f"{self.where} is no mail.")
+        return self.action
+
+    @property
+    def notice(self) -> tuple[str, str, str | None]:
+        """Title, body and link of a message in the app: the variant's own, else the action's."""
+        own = [getattr(self.over, key, None) for key in KEYS]
+        title, body, link = (
+            getattr(self.action, key, None) if o is None else o for key, o in zip(KEYS, own, strict=True)
+        )
+        return title or "", body or "", link
+
+    @property
     def template(self) -> str:
         """The template's name: the variant's own, else the action's."""
-        return (self.over.template if self.over else None) or self.action.template
+        return getattr(self.over, "template", None) or self.mail.template
 
     @property
     def subject(self) -> str | None:
@@ -66,13 +85,11 @@ class Content:
 
 
 def contents(loop: Loop, step: Step) -> tuple[Content, ...]:
-    """Every content of an email step, in the order of its segments and variants; none for other steps."""
-    if not isinstance(step.action, EmailAction):
-        return ()
+    """Every content of a step, in the order of its segments and variants."""
     return tuple(_all(step, step.action, f"steps[{loop.steps.index(step)}]"))
 
 
-def _all(step: Step, action: EmailAction, here: str) -> Iterator[Content]:
+def _all(step: Step, action: EmailAction | InAppAction, here: str) -> Iterator[Content]:
     where = f"{here}.action"
     if step.segments is None:
         yield from _variants(Content(action, where))
@@ -94,12 +111,15 @@ def _variants(content: Content) -> Iterator[Content]:
         yield Content(content.action, content.where, content.segment, name, over, content.part, content.part_where)
 
 
-def _merged(action: EmailAction, part: SegmentAction) -> EmailAction:
-    """The step's action with a segment's keys in place of its own; a template of its own has none of the variants."""
-    written = {name: getattr(part, name) for name in part.model_fields_set if name in EmailAction.model_fields}
+def _merged(action: EmailAction | InAppAction, part: SegmentAction) -> EmailAction | InAppAction:
+    """The step's action with a segment's keys in place of its own.
+
+    A segment with a template (in the app: a title) of its own has none of the step's variants.
+    """
+    written = {name: getattr(part, name) for name in part.model_fields_set if name in type(action).model_fields}
     changes = {name: value for name, value in written.items() if value is not None}
     if part.personalization is not None:
         changes["personalization"] = {**action.personalization, **part.personalization}
-    if part.template is not None:
+    if (part.title if isinstance(action, InAppAction) else part.template) is not None:
         changes["variants"] = part.variants
     return action.model_copy(update=changes)

@@ -80,6 +80,36 @@ class _Programs:
         return textpart.tidy(text) if self._gaps else text.rstrip() + "\n"
 
 
+class Filling:
+    """The values of one person as a blueprint's sources see them."""
+
+    def __init__(self, blueprint: Blueprint) -> None:
+        self._blueprint = blueprint
+        self._personal = Personal(blueprint.personalization, _names(blueprint))
+        self._fixed = {
+            "loop": Columns({"id": blueprint.loop_id, "topic": blueprint.topic}, "loop"),
+            "step": Columns({"id": blueprint.step_id}, "step"),
+        }
+
+    def of(self, row: Row) -> dict[str, Any]:
+        """Everything in scope for this person."""
+        zone = zone_of(row.timezone, self._blueprint.timezone)
+        found = row.user
+        user = Columns(
+            {name: prepare(found.get(name), f"user.{name}", zone) for name in self._blueprint.columns}, "user"
+        )
+        values: dict[str, Any] = {
+            "user": user,
+            PERSON: Person(zone, locale_of(row.locale), row.as_of),
+            BUDGET: Budget(),
+        }
+        values |= self._personal.fill(values)
+        values |= self._fixed
+        values["segment"] = row.segment
+        values["variant"] = row.variant if row.variant is not None else Missing(name="variant")
+        return values
+
+
 class Renderer:
     """Fills one blueprint. Raises SettingsError when made if the site's addresses cannot stand in a mail."""
 
@@ -91,11 +121,7 @@ class Renderer:
         fixed = {"_postal_address": site.postal_address, "_links": bool(site.base_url and site.signer)}
         self._languages = {tag: _Programs(words, fixed) for tag, words in blueprint.languages.items()}
         self._languages[DEFAULT] = _Programs(blueprint.words, fixed)
-        self._personal = Personal(blueprint.personalization, _names(blueprint))
-        self._fixed = {
-            "loop": Columns({"id": blueprint.loop_id, "topic": blueprint.topic}, "loop"),
-            "step": Columns({"id": blueprint.step_id}, "step"),
-        }
+        self._filling = Filling(blueprint)
 
     def render(self, row: Row) -> Message:
         """Return the mail to one person.
@@ -105,7 +131,7 @@ class Renderer:
         """
         to = one_address(row.address)
         url = self._unsubscribe_url(row)
-        values = self._values(row, url or NO_SITE)
+        values = self._filling.of(row) | {"unsubscribe_url": url or NO_SITE}
         programs = self._languages[self._blueprint.language_for(row.locale)]
         subject = clean_line(programs.subject.run(values), SUBJECT_CAP)
         if not subject:
@@ -130,24 +156,6 @@ class Renderer:
             return ""
         return unsubscribe_url(self._site.base_url, self._site.signer.token(row.delivery_id, self._blueprint.topic))
 
-    def _values(self, row: Row, url: str) -> dict[str, Any]:
-        zone = zone_of(row.timezone, self._blueprint.timezone)
-        found = row.user
-        user = Columns(
-            {name: prepare(found.get(name), f"user.{name}", zone) for name in self._blueprint.columns}, "user"
-        )
-        values: dict[str, Any] = {
-            "user": user,
-            PERSON: Person(zone, locale_of(row.locale), row.as_of),
-            BUDGET: Budget(),
-        }
-        values |= self._personal.fill(values)
-        values |= self._fixed
-        values["segment"] = row.segment
-        values["variant"] = row.variant if row.variant is not None else Missing(name="variant")
-        values["unsubscribe_url"] = url
-        return values
-
 
 def message_key(row: Row) -> str:
     """Return the stable hexadecimal name of a delivery, made of what it is and never of an address."""
@@ -171,9 +179,7 @@ def _check_base_url(url: str) -> None:
 
 def _names(blueprint: Blueprint) -> frozenset[str]:
     parse = sandbox(escape=False).parse
-    every = (blueprint.words, *blueprint.languages.values())
-    sources = (source for words in every for source in (words.subject, words.html, words.text))
-    return frozenset().union(*(find_undeclared_variables(parse(source)) for source in sources))
+    return frozenset().union(*(find_undeclared_variables(parse(source)) for source in blueprint.sources))
 
 
 def _headers(url: str) -> tuple[tuple[str, str], ...]:

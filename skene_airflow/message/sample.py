@@ -84,9 +84,8 @@ class _Uses:
                 column = self._column(first.nodes[0]) if first and len(first.nodes) == 1 else None
                 if column:
                     self._names[key] = column
-        for words in (blueprint.words, *blueprint.languages.values()):
-            for source in (words.subject, words.html, words.text):
-                self._read(parse(source))
+        for source in blueprint.sources:
+            self._read(parse(source))
 
     def _column(self, node: nodes.Node | None) -> str | None:
         match node:

@@ -6,7 +6,7 @@ The stages are imported when a task runs: every parse of a DAG file imports the 
 from __future__ import annotations
 
 import functools
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseOperator
@@ -18,12 +18,14 @@ from skene_airflow.hooks.settings import DEFAULT_LEDGER, airflow_settings, defau
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from airflow.sdk import Context
 
     from skene_airflow.channels import Channel
     from skene_airflow.ledger import Ledger
+    from skene_airflow.loop.schema import Loop, Step
     from skene_airflow.operators.loop_ref import LoopRef
     from skene_airflow.settings import Settings
     from skene_airflow.stages.job import Job, RunFacts
@@ -47,9 +49,14 @@ class LoopOperator(BaseOperator):
         with jobs(context, [self.loop]) as (_, _, made):
             yield made[0]
 
-    def channel(self) -> Channel:
-        """How the step's mail leaves; nothing is opened yet. Raises SettingsError."""
-        return open_channel(self.loop.loop.email_connection(self.loop.step))
+    def channel(self) -> AbstractContextManager[Channel | None]:
+        """How the step's mail leaves; None for messages in the app. Nothing is opened yet. Raises SettingsError."""
+        return way(self.loop.loop, self.loop.step)
+
+
+def way(loop: Loop, step: Step) -> AbstractContextManager[Channel | None]:
+    """The channel of a step's mail, not yet opened; None for messages in the app. Raises SettingsError."""
+    return nullcontext() if step.action.type == "in_app" else open_channel(loop.email_connection(step))
 
 
 @contextmanager

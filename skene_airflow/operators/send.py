@@ -22,11 +22,13 @@ class SendOperator(LoopOperator):
     @plain_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Send what is open in this shard."""
+        from skene_airflow.stages.putting import Putter
         from skene_airflow.stages.send import Sender
 
         supervisor = Supervisor()
         with self.job(context) as job, self.channel() as channel:
-            sender = Sender(job, self.shard, channel, self.loop.while_it_loads(supervisor.alive))
+            alive = self.loop.while_it_loads(supervisor.alive)
+            sender = Putter(job, self.shard, alive) if channel is None else Sender(job, self.shard, channel, alive)
             try:
                 return dict(sender.run().counts())
             finally:

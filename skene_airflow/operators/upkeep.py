@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException
 
-from skene_airflow.hooks.connections import open_channel
-from skene_airflow.operators.base import jobs, plain_errors
+from skene_airflow.operators.base import jobs, plain_errors, way
 from skene_airflow.operators.metrics import tell_sent
 from skene_airflow.operators.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from airflow.sdk import Context
 
@@ -44,9 +44,9 @@ class UpkeepOperator(BaseOperator):
         with jobs(context, refs) as (settings, ledger, made):
             by_step = {(ref.loop.id, ref.step.id): ref for ref in refs}
 
-            def channel(job: Job) -> Channel:
+            def channel(job: Job) -> AbstractContextManager[Channel | None]:
                 by_step[job.loop.id, job.step.id].must_load()  # the loops before it may have taken long
-                return open_channel(job.loop.email_connection(job.step))
+                return way(job.loop, job.step)
 
             kept = upkeep(ledger, settings, made, channel, Supervisor().alive, tell_sent)
         if kept.failed:

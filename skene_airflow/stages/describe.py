@@ -74,7 +74,7 @@ def _step(conn: psycopg.Connection[Any], loop: Loop, step: Step) -> Iterator[Fau
     for name in twice:
         hint = "give one of them another name with AS, or name the columns instead of `*`"
         yield loop.fault(path, TWO_COLUMNS, f"the query returns two columns named '{name}'", hint)
-    yield from _person(loop, path, columns)
+    yield from _person(loop, step, path, columns)
     yield from _rules(loop, step, columns)
     if not twice:
         yield from _segments(conn, loop, step, question)
@@ -84,9 +84,9 @@ def _step(conn: psycopg.Connection[Any], loop: Loop, step: Step) -> Iterator[Fau
             yield use.fault(NO_COLUMN, f"the query returns no column '{use.column}'", instead(use.column, columns))
 
 
-def _person(loop: Loop, path: str, columns: list[Column]) -> Iterator[Fault]:
+def _person(loop: Loop, step: Step, path: str, columns: list[Column]) -> Iterator[Fault]:
     names = {column.name for column in columns}
-    for key in ("key", "email"):
+    for key in ("key",) if step.action.type == "in_app" else ("key", "email"):
         name = getattr(loop.user, key)
         if name not in names:
             where = f"user.{key}" if loop.written(("user", key)) is not None else path

@@ -14,8 +14,10 @@ from skene_airflow.audience.decision import Arm
 from skene_airflow.audience.staging import COLUMNS, Wanted
 from skene_airflow.audience.staging import staging as staging_query
 from skene_airflow.ledger.runs import Run, RunHeader, staging
+from skene_airflow.loop.actions import InAppAction
 from skene_airflow.message.contents import ALL, contents
 from skene_airflow.message.template import compile_blueprint
+from skene_airflow.nouns import Mode
 from skene_airflow.stages.mode import read_conf, run_mode
 
 if TYPE_CHECKING:
@@ -50,6 +52,9 @@ def evaluate(job: Job) -> Staged:
     if job.settings.auto_migrate:
         job.ledger.migrate()
     mode = run_mode(job.run.run_type, asked, job.loop.mode, job.settings.max_mode)
+    if mode is Mode.REDIRECT and job.in_app:
+        log.info("evaluate: messages in the app go to no address, so that none can be redirected: a shadow run")
+        mode = Mode.SHADOW
     header = RunHeader(
         job.loop.id,
         job.step.id,
@@ -125,6 +130,7 @@ def wanted_of(loop: Loop, step: Step, keep: Sequence[str]) -> Wanted:
     """What a step wants to know of each row of its condition; ``keep`` are the columns that its mails read."""
     return Wanted(
         user=loop.user,
+        addressed=not isinstance(step.action, InAppAction),
         keep=keep,
         segments=step.segments,
         per=loop.entry.per or (),

@@ -9,7 +9,7 @@ from skene_airflow.audience.condition import Question
 from skene_airflow.errors import SkeneError
 from skene_airflow.ledger import Ledger, runs
 from skene_airflow.ledger.runs import Names
-from skene_airflow.loop.schema import EmailAction, QueryCondition
+from skene_airflow.loop.schema import EmailAction, InAppAction, QueryCondition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,6 +67,11 @@ class Job:
         if not isinstance(asked, QueryCondition):
             raise SkeneError(f"Step {self.step.id} has no SQL condition to evaluate.")
         return Question(asked.query, self.run.as_of, self.timezone, asked.timeout, self.loop.audiences)
+
+    @property
+    def in_app(self) -> bool:
+        """Whether the step's messages appear in the app: they need no address, and leave through no channel."""
+        return isinstance(self.step.action, InAppAction)
 
     @property
     def email(self) -> EmailAction:

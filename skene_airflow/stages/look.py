@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -16,18 +17,20 @@ from skene_airflow.errors import LoopError, SettingsError
 from skene_airflow.loop.schema import QueryCondition
 from skene_airflow.message.contents import ALL, Content, contents
 from skene_airflow.message.links import Signer
+from skene_airflow.message.notice import NoticeRenderer
 from skene_airflow.message.render import Renderer, Row, Site
 from skene_airflow.message.review import Remark, review
 from skene_airflow.message.sample import sample_row
 from skene_airflow.message.template import compile_draft
 from skene_airflow.message.values import revive
+from skene_airflow.nouns import Message, Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from skene_airflow.loop.schema import Loop, Step
     from skene_airflow.message.blueprint import Blueprint
-    from skene_airflow.nouns import Fault, Message
+    from skene_airflow.nouns import Fault
     from skene_airflow.settings import Settings
 
 NO_SENDER = "from-email-is-not-set@sender.invalid"
@@ -47,7 +50,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One mail as it would arrive, and what there is to say about it."""
+    """One mail or message as it would arrive, and what there is to say about it."""
 
     step: Step
     content: Content
@@ -57,6 +60,8 @@ class Look:
     remarks: tuple[Remark, ...]
     faults: tuple[Fault, ...] = ()
     languages: tuple[str, ...] = ()
+    notice: Notice | None = None
+    """The message in the app, if it is no mail; ``message`` then shows it as the preview does."""
 
 
 def look(
@@ -79,6 +84,8 @@ def look(
     row = sample_row(blueprint) if source is None else _real_row(loop, step, blueprint, source, wish.user)
     locale = wish.locale if wish.locale is not None else row.locale
     row = replace(row, segment=content.segment, variant=content.variant, locale=locale)
+    if blueprint.in_app:
+        return _noticed(step, content, NoticeRenderer(blueprint).render(row), faults)
     message = Renderer(blueprint, site).render(row)
     remarks = review(message, marketing=loop.class_ == "marketing")
     sent = message if message.sender else replace(message, sender=NO_SENDER)
@@ -92,6 +99,21 @@ def look(
         tuple(faults),
         tuple(blueprint.languages),
     )
+
+
+def _noticed(step: Step, content: Content, notice: Notice, faults: list[Fault]) -> Look:
+    parts = [notice.body, notice.link or ""]
+    shown = "".join(f"<p>{escape(part)}</p>".replace("\n", "<br>") for part in parts if part)
+    message = Message(
+        delivery_id=notice.delivery_id,
+        message_key="",
+        to="the app",
+        sender="",
+        subject=notice.title,
+        html=f"<!doctype html><meta charset=utf-8><h3>{escape(notice.title)}</h3>{shown}",
+        text="\n\n".join(part for part in parts if part),
+    )
+    return Look(step, content, "", message, b"", (), tuple(faults), notice=notice)
 
 
 def choose(loop: Loop, wish: Wish) -> tuple[Step, Content]:
@@ -132,7 +154,7 @@ def _real_row(
         raise SettingsError(f"step '{step.id}' has no query to find people with: look at it with sample values")
     now = datetime.now(UTC).replace(microsecond=0)
     question = Question(asked.query, now, blueprint.timezone, asked.timeout, loop.audiences)
-    wanted = Wanted(loop.user, blueprint.columns)
+    wanted = Wanted(loop.user, not blueprint.in_app, blueprint.columns)
     with closing(source()) as conn, asking(conn, question):
         types = describe(conn, bare(conn, question), question)
         query = person(staging(conn, question, types, wanted, ALL), key)

@@ -46,6 +46,7 @@ def rules_of(job: Job, claim: Memory) -> Rules:
         sample=loop.sample,
         holdout=loop.holdout,
         cap=loop.frequency_cap,
+        addressed=not job.in_app,
         several=bool(loop.entry.per),
         goal_within=loop.goal.within if loop.goal and loop.exit == "goal" else None,
         zones=zones(now, quiet, window),

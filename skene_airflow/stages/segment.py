@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skene_airflow.audience.decision import decision
 from skene_airflow.errors import BrakeHeld, SettingsError
 from skene_airflow.ledger.claims import Cut, claiming, open_shards
+from skene_airflow.ledger.inbox import AT_ONCE, PROVIDER
 from skene_airflow.nouns import Mode, Verdict
 from skene_airflow.stages.brakes import told
 from skene_airflow.stages.checklist import refuse_unready
@@ -48,7 +49,8 @@ class Segmented:
 
 def segment(job: Job, channel: Channel | None) -> Segmented:
     """Judge and claim. Judged once: a retry or Clear finds the committed decision. Raises SettingsError before the
-    first claim if the mail could not lawfully or technically be sent. A shadow run needs no ``channel``."""
+    first claim if the mail could not lawfully or technically be sent. Shadow runs and messages in the app need no
+    ``channel``."""
     run = job.recorded()
     if not run.decided:
         run = _decide(job, run, channel)
@@ -61,11 +63,7 @@ def segment(job: Job, channel: Channel | None) -> Segmented:
 def _decide(job: Job, run: Run, channel: Channel | None) -> Run:
     cut = None
     if run.mode is not Mode.SHADOW:
-        if channel is None:
-            message = "This run sends, so its email connection must exist."
-            raise SettingsError(message)
-        refuse_unready(job, run.mode, channel)  # before the first claim: nobody is held by mail that cannot leave
-        cut = Cut(channel.name, channel.batch_size, marks=job.step.on_sent is not None)
+        cut = _cut(job, run.mode, channel)
     with claiming(job.ledger, run, job.names, capped=job.capped) as claim:
         if claim.run.decided:
             return claim.run
@@ -74,6 +72,17 @@ def _decide(job: Job, run: Run, channel: Channel | None) -> Run:
             log.warning("segment: `%s` was edited: whoever qualifies in this run is recorded and not mailed", edited)
         stage = f"{job.ledger.schema}.{run.stage_table}"
         return claim.commit(decision(job.ledger.schema, stage, rules), rules.params(), cut, rules.brakes)
+
+
+def _cut(job: Job, mode: Mode, channel: Channel | None) -> Cut:
+    marks = job.step.on_sent is not None
+    if job.in_app:
+        return Cut(PROVIDER, AT_ONCE, marks)
+    if channel is None:
+        message = "This run sends, so its email connection must exist."
+        raise SettingsError(message)
+    refuse_unready(job, mode, channel)  # before the first claim: nobody is held by mail that cannot leave
+    return Cut(channel.name, channel.batch_size, marks)
 
 
 def _tell(run: Run) -> None:

@@ -13,6 +13,7 @@ from skene_airflow.ledger import control, events
 from skene_airflow.nouns import Mode
 from skene_airflow.stages.goals import Asked, look_for_goals
 from skene_airflow.stages.mark import mark
+from skene_airflow.stages.putting import Putter
 from skene_airflow.stages.send import Sender, Sent
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def upkeep(
     ledger: Ledger,
     settings: Settings,
     jobs: Iterable[Job],
-    channel: Callable[[Job], AbstractContextManager[Channel]],
+    channel: Callable[[Job], AbstractContextManager[Channel | None]],
     alive: Callable[[], bool] = lambda: True,
     tell: Callable[[Job, Sent], None] = lambda _job, _sent: None,
 ) -> Kept:
@@ -64,7 +65,8 @@ def upkeep(
         try:
             if _owes(job):
                 with channel(job) as way:
-                    _send(Sender(job, 0, way, alive), kept, partial(tell, job))
+                    sender = Putter(job, 0, alive) if way is None else Sender(job, 0, way, alive)
+                    _send(sender, kept, partial(tell, job))
             kept.marked += mark(job).people
             if job.step is job.loop.steps[0]:
                 kept.reached += look_for_goals(job.loop, Asked(job.source, job.ledger, job.timezone))
@@ -87,7 +89,7 @@ def _owes(job: Job) -> bool:
     return job.loop.mode == "live" and control.has_open(job.ledger, job.names)
 
 
-def _send(sender: Sender, kept: Kept, tell: Callable[[Sent], None]) -> None:
+def _send(sender: Sender | Putter, kept: Kept, tell: Callable[[Sent], None]) -> None:
     try:
         sender.drain(Mode.LIVE)
     finally:

@@ -229,7 +229,7 @@ def test_every_table_is_one_that_forgetting_knows(shop: Shop) -> None:
     """A new table that holds something of a person fails here until `forget` and `export` know it."""
     shop.ledger.migrate()
     tables = shop.sql("SELECT relname FROM pg_class WHERE relnamespace = 'skene'::regnamespace AND relkind = 'r'")
-    personal = {"deliveries", "decisions", "batches", "events", "suppressions", "audit", "stage", "goals"}
+    personal = {"deliveries", "decisions", "batches", "events", "suppressions", "audit", "stage", "goals", "inbox"}
     other = {"meta", "runs", "templates", "stops", "rate_limits", "migrations", "goal_looks"}
     assert {row["relname"] for row in tables} == personal | other
 

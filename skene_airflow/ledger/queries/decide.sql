@@ -28,7 +28,9 @@ WITH judged AS MATERIALIZED (
                                           status, template_no, batch_id, pos, address, address_hmac, timezone, locale,
                                           vars)
     SELECT %(loop_id)s, %(step_id)s, s.user_key, s.entry_key, %(run_no)s, %(mode)s, s.segment, s.variant,
-           'queued', s.template_no, c.batch_id, s.n, btrim(p.address, E' \t\r\n'), s.address_hmac, p.timezone,
+           'queued', s.template_no, c.batch_id, s.n,
+           CASE WHEN %(addressed)s::boolean THEN btrim(p.address, E' \t\r\n') END,
+           coalesce(s.address_hmac, ''), p.timezone,
            p.locale, p.vars
     FROM sends s JOIN cut c USING (ordinal) JOIN /* stage */ p ON p.n = s.n
     UNION ALL

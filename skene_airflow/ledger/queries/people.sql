@@ -95,6 +95,9 @@ UPDATE {schema}.events SET provider_message_id = NULL
 WHERE delivery_id IN (SELECT delivery_id FROM {schema}.deliveries WHERE user_key = %(user_key)s)
   AND provider_message_id IS NOT NULL;
 
+-- name: erase_inbox
+DELETE FROM {schema}.inbox WHERE user_key = %(user_key)s;
+
 -- name: held
 -- Each list as JSON that PostgreSQL wrote, so that a number is the number that was kept.
 SELECT json_build_object(
@@ -114,6 +117,10 @@ SELECT json_build_object(
         SELECT json_agg(x ORDER BY x.as_of, x.run_id)
         FROM (SELECT loop_id, step_id, run_id, as_of, mode, entry_key, verdict, reason, segment, variant, outcome
               FROM {schema}.decisions_v WHERE user_key = %(user_key)s) x), '[]'),
+    'inbox', coalesce((
+        SELECT json_agg(x ORDER BY x.id)
+        FROM (SELECT id, loop_id, step_id, title, body, link, created_at, read_at, delivery_id
+              FROM {schema}.inbox WHERE user_key = %(user_key)s) x), '[]'),
     'events', coalesce((
         SELECT json_agg(x ORDER BY x.at, x.event_id)
         FROM (SELECT e.provider, e.event_id, e.type, e.at, e.received_at, e.delivery_id, e.provider_message_id
