@@ -13,7 +13,7 @@ from skene_airflow.dag_factory.stand_in import UPKEEP, dag_id_of, stand_in
 from skene_airflow.dag_factory.upkeep import upkeep_dag
 from skene_airflow.errors import LoopError
 from skene_airflow.loop.memo import memo
-from skene_airflow.stages.check import Remembered, check_some
+from skene_airflow.stages.check import Remembered, check_one
 
 
 class RefusedDag(DAG):
@@ -39,7 +39,7 @@ def dags_of_loop(root: str, file: str) -> dict[str, DAG]:
     if asked not in (None, dag_id):
         return {}
     remembered = Remembered(Path(root), memo())
-    found, shown = check_some(Path(root), Path(file).stem.__eq__, remembered), f"{Path(root).name}/{file}"
+    found, shown = check_one(Path(root), Path(file).stem, remembered), f"{Path(root).name}/{file}"
     remembered.save()
     for error in found.errors:
         if error.file == shown:

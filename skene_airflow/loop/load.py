@@ -81,13 +81,15 @@ def load_folder(root: Path, known: Known | None = None) -> Folder:
     return Folder(tuple(sorted(loops, key=lambda loop: loop.id)), tuple(errors))
 
 
-def loop_files(root: Path, wanted: Callable[[str], bool] = lambda _: True) -> list[Path]:
-    """Every loop file below ``root`` whose stem is wanted, sorted.
+def loop_files(
+    root: Path, wanted: Callable[[str], bool] = lambda _: True, listed: list[str] | None = None
+) -> list[Path]:
+    """Every loop file below ``root`` whose stem is wanted, sorted; ``listed`` gets the folders that were looked into.
 
     Templates and segments are none, nor is what begins with ``_`` or ``.``.
     """
     found = []
-    for folder, name in files_below(str(root), _OTHER_FOLDERS):
+    for folder, name in files_below(str(root), _OTHER_FOLDERS, listed):
         stem, _, ending = name.rpartition(".")
         if wanted(stem) and ending.lower() in _ENDINGS and name[0] != "_":
             found.append(Path(folder, name))

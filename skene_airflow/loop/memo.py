@@ -12,10 +12,12 @@ import os
 import stat
 import sys
 import tempfile
-from functools import cache
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from skene_airflow.loop.shared import files_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,12 +27,15 @@ _JUDGES: Final = ("loop", "message", "stages")
 
 
 class Memo:
-    """A set of digests, kept in a file that several processes append to."""
+    """A set of digests, kept in a file that several processes append to; and notes, a small file for each name."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._good = _read(path)
         self._new: list[str] = []
+
+    @cached_property
+    def _good(self) -> set[str]:
+        return _read(self._path)
 
     @staticmethod
     def key(parts: Iterable[str]) -> str:
@@ -45,6 +50,24 @@ class Memo:
         """This is good."""
         self._good.add(key)
         self._new.append(key)
+
+    def note(self, name: str) -> str | None:
+        """What was written down under this name, the key of what it is about."""
+        if self._path is None:
+            return None
+        try:
+            return self._path.with_name(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def write(self, name: str, text: str) -> None:
+        """Write a note; trouble costs time, nothing else."""
+        if self._path is None:
+            return
+        beside = self._path.with_name(f"{name}.{os.getpid()}")
+        with contextlib.suppress(OSError):
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(self._path.with_name(name))
 
     def save(self) -> None:
         """Keep what is new for the next process; trouble with the file costs time, nothing else."""
@@ -86,7 +109,8 @@ def _judge() -> str:
     """What decides over good and bad: Python, the installed packages, and our own code as it stands."""
     package = Path(__file__).parent.parent
     jinja = find_spec("jinja2")
-    places = [Path(jinja.origin).parent.parent] if jinja and jinja.origin else []
-    places += [path for room in _JUDGES for path in sorted((package / room).rglob("*")) if path.suffix != ".pyc"]
-    facts = [(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in places]
+    places = [str(Path(jinja.origin).parent.parent)] if jinja and jinja.origin else []
+    code = sorted(f"{folder}/{name}" for room in _JUDGES for folder, name in files_below(f"{package}/{room}"))
+    places += [place for place in code if not place.endswith(".pyc")]
+    facts = [(place, found.st_mtime_ns, found.st_size) for place in places for found in (os.stat(place),)]  # noqa: PTH116
     return hashlib.sha256(repr((sys.version, facts)).encode()).hexdigest()
