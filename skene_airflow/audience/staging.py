@@ -108,6 +108,12 @@ def person(staged: Text, key: str | None) -> sql.Composed:
     )
 
 
+def entries(staged: Text) -> Text:
+    """Of what ``staging`` returns, the keys of persons and entries alone."""
+    text = Text().ours("SELECT user_key, entry_key FROM (\n").ours(str(staged))
+    return text.ours(f"\n) AS s ({', '.join(COLUMNS)})")
+
+
 def _name(column: str) -> str:
     return '"' + column.replace('"', '""') + '"'
 

@@ -31,6 +31,7 @@ VERBS = {
     "new": "a loop and its template from a pattern",
     "doctor": "whether versions, settings and connections fit together",
     "lift": "did it work: who was mailed against who was held out",
+    "plan": "who would get what by the next run, and what would hold it",
     "deliveries": "list, retry, abandon, settle and import single deliveries",
     "suppressions": "who must not be mailed: add, remove, list, import, export",
     "forget": "erase a person, and never mail them again",

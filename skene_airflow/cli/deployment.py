@@ -36,6 +36,18 @@ def option(name: str) -> str:
     return text if text is not None else _airflow_cfg().get("skene", name, fallback="")
 
 
+def default_timezone() -> str:
+    """The zone of triggers that name none: Airflow's ``[core] default_timezone``."""
+    name = os.environ.get("AIRFLOW__CORE__DEFAULT_TIMEZONE")
+    name = _airflow_cfg().get("core", "default_timezone", fallback="utc") if name is None else name
+    if name == "system":
+        from skene_airflow.hooks.settings import default_timezone as of_airflow
+
+        return of_airflow()
+    # Airflow's own default is `utc`, which is no name of the tz database where file names have a case.
+    return "UTC" if name.lower() == "utc" else name
+
+
 def ledger(uri: str | None) -> Ledger:
     """The ledger at ``uri``, else at the Airflow connection that the deployment names."""
     from skene_airflow.hooks.settings import DEFAULT_LEDGER

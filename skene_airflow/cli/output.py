@@ -51,6 +51,11 @@ def as_json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
+def bold(words: str) -> str:
+    """Words that stand out on a terminal."""
+    return f"{_BOLD}{words}{_OFF}" if is_coloured() else words
+
+
 def mark(good: bool | None) -> str:
     """✓, ✗ or – (nothing to say), coloured on a terminal."""
     sign, colour = {True: ("✓", _GREEN), False: ("✗", _RED), None: ("–", _YELLOW)}[good]

@@ -64,6 +64,10 @@ SOURCE = Argument(
 LEDGER = Argument(
     ("--ledger",), {"metavar": "URI", "default": None, "help": "Postgres URI of the ledger (else Airflow's connection)"}
 )
+PEOPLE = Argument(
+    ("--source",),
+    {"metavar": "URI", "default": None, "help": "Postgres URI of the app (else each loop's Airflow connection)"},
+)
 LOOP = Argument(("loop",), {"metavar": "LOOP", "help": "the loop's id: the stem of its file"})
 CONTENT = (
     Argument(("--step",), {"metavar": "ID", "default": None, "help": "the step (the first that sends mail)"}),

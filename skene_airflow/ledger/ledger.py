@@ -19,6 +19,7 @@ from skene_airflow.ledger.statements import checked_schema, statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,11 @@ log = logging.getLogger(__name__)
 _EXACT = partial(json.loads, parse_float=Decimal)
 
 Cursor = psycopg.Cursor[DictRow]
+
+
+def exact(conn: psycopg.Connection[Any]) -> None:
+    """Read the numbers of jsonb as they are written."""
+    set_json_loads(_EXACT, conn)
 
 
 class Ledger:
@@ -79,7 +85,7 @@ class Ledger:
         if self._conn is None or self._conn.closed:
             self._conn = self._connect()
             self._conn.autocommit = True  # so that every transaction is one we opened
-            set_json_loads(_EXACT, self._conn)
+            exact(self._conn)
             self._conn.prepare_threshold = None  # PgBouncer in transaction mode forgets prepared statements
             # Locks and ON CONFLICT are meant to see what others committed, whatever the database's default is.
             self._conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
@@ -101,6 +107,17 @@ class Ledger:
             with suppress(psycopg.Error):
                 self._conn.close()
         self._conn = None
+
+
+def now(ledger: Ledger) -> datetime:
+    """The database's time, with or without a ledger in it."""
+    with ledger.statement() as cur:
+        cur.execute(ledger.sql("runs", "now"))
+        row = cur.fetchone()
+    if row is None:
+        raise LedgerError
+    found: datetime = row["now"]
+    return found
 
 
 def _advice(state: str) -> str:

@@ -13,29 +13,38 @@ from jinja2 import nodes
 
 from skene_airflow.message.blueprint import Words
 from skene_airflow.message.environment import sandbox
+from skene_airflow.message.notice import NoticeRenderer
 from skene_airflow.message.render import Renderer, Site
 from skene_airflow.message.sample import ADDRESS, KEY, sample_row
 from skene_airflow.message.tags import Piece, literal, split
+from skene_airflow.nouns import Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from skene_airflow.message.blueprint import Blueprint
     from skene_airflow.message.render import Row
-    from skene_airflow.nouns import Message
 
 _OURS: Final = frozenset({"loop", "step", "segment", "variant", "_postal_address", "_links"})
 """Names that say nothing of a person. Whatever is not known to be harmless is masked."""
 
 
 def specimen(blueprint: Blueprint, row: Row | None = None) -> Message:
-    """Return the mail with the names of columns in place of values, for a person's ``row`` or somebody made up.
+    """Return the mail (or message in the app) with the names of columns in place of values.
+
+    It is made for a person's ``row``, or for somebody made up.
 
     Nothing in it is the person's, not even the recipient. Raises MissingVariable (CannotRender is one) where the
     template's own logic cannot be followed with these values.
     """
     person = sample_row(blueprint) if row is None else replace(row, address=ADDRESS, user_key=KEY)
-    return Renderer(masked(blueprint), Site()).render(person)
+    shown = masked(blueprint)
+    if not shown.in_app:
+        return Renderer(shown, Site()).render(person)
+    # A link that names columns leads nowhere: it is shown as words below the others.
+    words = "\n\n".join(filter(None, (shown.text, shown.link)))
+    notice = NoticeRenderer(replace(shown, text=words, link=None)).render(person)
+    return Message(0, "", ADDRESS, "", notice.title, "", notice.body)
 
 
 def masked(blueprint: Blueprint) -> Blueprint:
@@ -49,6 +58,7 @@ def masked(blueprint: Blueprint) -> Blueprint:
         html=words.html,
         text=words.text,
         languages={tag: _masked(each, read) for tag, each in blueprint.languages.items()},
+        link=None if blueprint.link is None else _source(blueprint.link, read),
     )
 
 

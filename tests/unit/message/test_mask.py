@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -70,3 +71,13 @@ def test_what_reads_nobody_stays_as_it_is(desk: Desk) -> None:
     blueprint = desk.compile("Hi all, {{ loop.topic }} {{ '{' }}% {{ '{{' }}")
     assert masked(blueprint).html.count("{{ loop.topic }}") == blueprint.html.count("{{ loop.topic }}")
     assert "Hi all, marketing {% {{" in specimen(blueprint).html
+
+
+def test_a_message_in_the_app(desk: Desk) -> None:
+    blueprint = desk.compile("{{ user.name }}")
+    notice = replace(
+        blueprint, in_app=True, subject="{{ user.name }}, look", text="{{ user.plan }}!", link="/{{ user.x }}"
+    )
+    seen = specimen(notice, ROW)
+    assert (seen.subject, seen.text) == ("‹name›, look", "‹plan›!\n\n/‹x›")
+    assert "Ruritania" not in str(seen)
