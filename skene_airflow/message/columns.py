@@ -59,7 +59,7 @@ def _uses(loop: Loop, content: Content) -> Iterator[Use]:
         return
     versions, _ = find_template(loop, content.template, content.path("template"))
     for language, files in versions.items():
-        reading = Reading(loop, Given({}), language, files)
+        reading = Reading(loop, Given({}), language, files, checking=True)
         reading.words()
         for file, part in reading.library.parts():
             yield from _in_part(file, part)

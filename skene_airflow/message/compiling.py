@@ -26,11 +26,15 @@ _WORDS = frozenset({"and", "or", "not", "if", "else", "in", "is", "true", "false
 
 @dataclass(slots=True)
 class Compiler:
-    """One content on its way to a blueprint; ``faults`` gathers what is wrong."""
+    """One content on its way to a blueprint; ``faults`` gathers what is wrong.
+
+    ``checking``: the faults are all that is wanted, the blueprint is never rendered.
+    """
 
     loop: Loop
     step: Step
     content: Content
+    checking: bool = False
     faults: list[Fault] = field(default_factory=list)
     keys: dict[str, frozenset[str]] = field(default_factory=dict)
     key_columns: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -57,7 +61,7 @@ class Compiler:
         try:
             uses = reader.read(environment.parse(value))
             if not uses.problems:
-                environment.from_string(value)
+                environment.check(value)
         except TemplateSyntaxError as error:
             self.fault(where, Code.SYNTAX, sentence(error), "mend the Jinja")
             return Uses()

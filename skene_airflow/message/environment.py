@@ -19,6 +19,7 @@ from skene_airflow.errors import MissingVariable
 from skene_airflow.message.filters import FILTERS, GUARD_ITEMS, GUARDS, TESTS
 from skene_airflow.message.limits import INTEGER_BITS, OUTPUT_CAP, CannotRender, capped, fits
 from skene_airflow.message.printing import Columns, Missing, finish, finish_line
+from skene_airflow.message.tags import split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,6 +36,8 @@ _SENSELESS = (
 )  # fmt: skip
 _SIZED = (str, list, tuple)
 _SPECIAL = re.compile("[&<>'\"]")
+# Python compiles 100 levels of indentation and 200 of parentheses: these many blocks and characters make fewer.
+_FEW_BLOCKS, _SHORT_TAG = 40, 90
 _AT_ONCE = 64  # each piece may be as long as OUTPUT_CAP
 
 
@@ -99,6 +102,16 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return super().from_string(source, *rest, **more)
         except (RecursionError, SyntaxError, MemoryError):
             raise TemplateSyntaxError(_TOO_DEEP, 1) from None
+
+    def check(self, source: str) -> None:
+        """Raise like ``from_string`` for a source that can be parsed and still not be compiled.
+
+        That takes nesting, and nesting takes room: where there is none, nothing is compiled to see.
+        """
+        tags = [piece for piece in split(source) if piece.kind != "data"]
+        blocks = sum(piece.kind == "block" for piece in tags)
+        if blocks > _FEW_BLOCKS or any(len(piece.text) > _SHORT_TAG for piece in tags):
+            self.from_string(source)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Read an item of a namespace, or what `loop` knows inside a `for`; nothing else has attributes."""

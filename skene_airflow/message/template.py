@@ -46,8 +46,7 @@ def compile_draft(loop: Loop, step: Step, content: Content | None = None) -> tup
     chosen = content or next(iter(contents(loop, step)), None)
     if chosen is None:
         return None, []
-    made = _MailCompiler if isinstance(chosen.action, EmailAction) else NoticeCompiler
-    compiler = made(loop, step, chosen)
+    compiler = _compiler(loop, step, chosen)
     blueprint = compiler.compile()
     faults = sorted(set(compiler.faults))
     harmless = all(fault.code == Code.HTTP_LINK.value for fault in faults)
@@ -64,8 +63,15 @@ def check_templates(loop: Loop) -> list[Fault]:
             what = (content.action, content.over, content.part)
             if what not in seen:
                 seen.append(what)
-                found.update(compile_draft(loop, step, content)[1])
+                compiler = _compiler(loop, step, content, checking=True)
+                compiler.compile()
+                found.update(compiler.faults)
     return sorted(found)
+
+
+def _compiler(loop: Loop, step: Step, content: Content, *, checking: bool = False) -> _MailCompiler | NoticeCompiler:
+    made = _MailCompiler if isinstance(content.action, EmailAction) else NoticeCompiler
+    return made(loop, step, content, checking=checking)
 
 
 def _ways(loop: Loop, step: Step) -> Iterator[Fault]:
@@ -109,7 +115,7 @@ class _MailCompiler(Compiler):
         given = Given(self.keys, *self._over(), query=self._query())
         versions, faults = find_template(self.loop, self.content.template, self.content.path("template"))
         self.faults += faults
-        readings = [Reading(self.loop, given, language, files) for language, files in versions.items()]
+        readings = [Reading(self.loop, given, language, files, self.checking) for language, files in versions.items()]
         words = {reading.language: reading.words() for reading in readings}
         self.faults += [fault for reading in readings for fault in reading.faults]
         good = {language: found for language, found in words.items() if found is not None}

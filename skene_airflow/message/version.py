@@ -43,12 +43,16 @@ class Given:
 
 @dataclass(slots=True)
 class Reading:
-    """One language on its way from files to words; ``faults`` and ``uses`` gather what is found."""
+    """One language on its way from files to words; ``faults`` and ``uses`` gather what is found.
+
+    ``checking``: nobody will render it, so what can have no fault (inlined CSS, the derived text) is spared.
+    """
 
     loop: Loop
     given: Given
     language: str
     files: Version
+    checking: bool = False
     library: Library = field(init=False)
     uses: Uses = field(default_factory=Uses)
     printed: set[str] = field(default_factory=set)
@@ -84,17 +88,20 @@ class Reading:
         return self._dressed(content, frame, written, text_uses or Uses())
 
     def _dressed(self, content: layout.Content, frame: str | None, written: Source | None, uses: Uses) -> Words | None:
-        page = tag_page(layout.dress(content, frame), self.given.query)
+        page = layout.dress(content, frame)
+        if self.checking and written is None:
+            return Words(content.subject, content.preheader, page, "") if self._compiles(page, "") else None
+        page = tag_page(page, self.given.query)
         text = self._text(page, written, uses)
         if text is None or not self._compiles(page, text):
             return None
-        return Words(content.subject, content.preheader, inline(page), text)
+        return Words(content.subject, content.preheader, page if self.checking else inline(page), text)
 
     def _compiles(self, page: str, text: str) -> bool:
         """Files that are good alone may still be nested too deeply together."""
         try:
             for source, escape in ((page, True), (text, False)):
-                sandbox(escape=escape).from_string(source)
+                sandbox(escape=escape).check(source)
         except TemplateSyntaxError as error:
             self.library.files[0].fault(1, 1, "", Code.SYNTAX, sentence(error), "include less")
             return False
@@ -128,7 +135,9 @@ class Reading:
     def _layout(self) -> str:
         """The Jinja source of the layout; empty if it is broken."""
         path = self.library.find(layout.NAME)
-        source = self.library.plain(path, "layout") if path else layout.shipped()
+        if path is None:
+            return layout.shipped()
+        source = self.library.plain(path, "layout")
         if self._read(source, escape=True, slots=layout.SLOTS) is None:
             return ""
         expanded = self._expanded(source)
@@ -190,7 +199,7 @@ def read(source: Source, reader: Reader, *, escape: bool) -> Uses | None:
     try:
         uses = reader.read(environment.parse(part.source))
         if not uses.problems:
-            environment.from_string(part.source)
+            environment.check(part.source)
     except TemplateSyntaxError as error:
         word = _QUOTED.findall(error.message or "")
         line, column = file.find(part, error.lineno, word[-1] if word else "{")

@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 import pytest
 
 from skene_airflow.message.inline import inline
+from skene_airflow.message.layout import shipped
 from skene_airflow.message.render import Renderer
-from skene_airflow.message.template import check_templates, compile_blueprint
+from skene_airflow.message.template import check_templates, compile_blueprint, compile_draft
 from tests.unit.message.conftest import SITE, Desk, person
 
 OWN = """\
@@ -159,3 +160,18 @@ def test_the_shipped_layout_is_sound(desk: Desk) -> None:
     assert 'name="viewport"' in page
     assert len(page.encode()) < 12_000
     assert check_templates(desk.loop()) == []
+
+
+def test_the_shipped_layout_would_pass_as_ones_own(desk: Desk) -> None:
+    body = "<p>Hi {{ user.name }}</p>"
+    before = desk.compile(body)
+    desk.write("_layout.html", shipped())
+    assert check_templates(desk.loop()) == []
+    assert desk.compile(body) == before
+
+
+def test_what_is_only_checked_has_the_faults_of_what_is_compiled(desk: Desk) -> None:
+    for body in ("<p>{{ user.name", "<a href='http://acme.example'>x</a>", "{% if user.a %}" * 60 + "{% endif %}" * 60):
+        desk.write("mail.html", f"---\nsubject: Hello\n---\n{body}")
+        loop = desk.loop()
+        assert check_templates(loop) == compile_draft(loop, loop.steps[0])[1]
