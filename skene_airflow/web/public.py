@@ -124,7 +124,7 @@ class Public:
         named = [(name, title, scope_of(name) not in no) for name, title in every.items() if name != MARKETING]
         everything = link.topic == MARKETING
         return self._html(
-            "no.html", said=said, title="all marketing mail" if everything else every[link.topic], named=named,
+            "no.html", said=said, title=every[link.topic], named=named,
             nothing=MARKETING in no, refused=MARKETING in no or scope_of(link.topic) in no, everything=everything,
         )  # fmt: skip
 

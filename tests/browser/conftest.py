@@ -140,7 +140,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Starts the preview as a person would, and returns its address."""
+    """Starts the preview (or another verb that serves) as a person would, and returns its address."""
     started: list[subprocess.Popen[str]] = []
     names = ("PATH", "HOME", "LANG", "SSL_CERT_FILE")
     environment = {name: os.environ[name] for name in names if name in os.environ}
@@ -152,8 +152,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
         "AIRFLOW__SKENE__FROM_EMAIL": "Acme <hello@acme.example>",
     }
 
-    def start(loops: Path, *more: str) -> str:
-        command = [sys.executable, "-c", RUN, "preview", "--loops", str(loops), "--port", "0", *more]
+    def start(loops: Path, *more: str, verb: str = "preview") -> str:
+        command = [sys.executable, "-c", RUN, verb, "--loops", str(loops), "--port", "0", *more]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT
         )
