@@ -111,6 +111,24 @@ _CONNECTION_TYPES = [
         },
     },
     {
+        "connection-type": "hasura",
+        "hook-class-name": "skene_airflow.hooks.hasura.HasuraHook",
+        "hook-name": "Hasura",
+        "ui-field-behaviour": {
+            "hidden-fields": ["login", "schema", "extra"],
+            "relabeling": {"password": "Admin secret", "host": "URL"},
+            "placeholders": {"host": "https://hasura.acme.example", "password": "HASURA_GRAPHQL_ADMIN_SECRET"},
+        },
+        "conn-fields": {
+            "role": {
+                "label": "Role of GraphQL conditions",
+                "description": "Empty: the administrator, who may read everything.",
+                "schema": {"type": ["string", "null"]},
+            },
+            "webhook_secret": _WEBHOOK_SECRET | {"description": "Verifies the events that Hasura posts."},
+        },
+    },
+    {
         "connection-type": "outbox",
         "hook-class-name": "skene_airflow.hooks.outbox.OutboxHook",
         "hook-name": "Outbox (mails as files in a folder)",
@@ -133,6 +151,7 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {"integration-name": "Skene", "tags": ["software"]},
             {"integration-name": "Resend", "external-doc-url": "https://resend.com/docs", "tags": ["service"]},
+            {"integration-name": "Hasura", "external-doc-url": "https://hasura.io/docs/2.0", "tags": ["software"]},
         ],
         "operators": [
             {
@@ -144,6 +163,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [
             {"integration-name": "Resend", "python-modules": ["skene_airflow.hooks.resend"]},
+            {"integration-name": "Hasura", "python-modules": ["skene_airflow.hooks.hasura"]},
             {"integration-name": "Skene", "python-modules": ["skene_airflow.hooks.outbox"]},
         ],
         "connection-types": _CONNECTION_TYPES,

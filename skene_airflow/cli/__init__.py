@@ -43,6 +43,7 @@ VERBS = {
     "preview": "a page on this machine with every mail, reloading as you write",
     "send-test": "one mail of a loop to an address of yours",
     "web": "the pages behind the links in mail, by themselves",
+    "hasura": "what loops need of a Hasura: apply, check, or write its metadata",
     "migrate": "create the ledger's schema, or bring it up to date",
 }
 """Every verb with its line of help; the verb itself is the module of that name in this package."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from skene_airflow.channels import Channel
+    from skene_airflow.hasura.client import Hasura
     from skene_airflow.ledger import Ledger
     from skene_airflow.settings import Settings
 
@@ -80,6 +81,18 @@ def webhook_secrets(conn_id: str) -> tuple[str, ...]:
     from skene_airflow.hooks.connections import webhook_secrets as found
 
     return found(conn_id)
+
+
+def hasura(url: str | None, conn_id: str) -> Hasura:
+    """The Hasura at ``url`` (the secret is in the environment), else of an Airflow connection. Raises SettingsError."""
+    from skene_airflow.hasura.client import Endpoint, Hasura
+
+    if url:
+        return Hasura(Endpoint(url, os.environ.get("HASURA_GRAPHQL_ADMIN_SECRET", "")))
+    _on_airflows_side()
+    from skene_airflow.hooks.hasura import endpoint_of
+
+    return Hasura(endpoint_of(conn_id))
 
 
 def _on_airflows_side() -> None:

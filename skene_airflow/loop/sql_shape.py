@@ -66,6 +66,18 @@ def check_update(text: str) -> list[SqlFault]:
     return check_statement(text, _update_faults, "on_sent is one UPDATE; delete the rest")
 
 
+def updated_table(text: str) -> str:
+    """The table that a good UPDATE changes, with its schema if that is written."""
+    found: list[Any] = []
+
+    def note(statement: Any) -> Iterator[SqlFault]:
+        found.append(statement.relation)
+        yield from ()
+
+    check_statement(text, note, "")
+    return ".".join(part for part in (found[0].schemaname, found[0].relname) if part) if found else ""
+
+
 def bind_update(text: str, literals: Mapping[str, str]) -> str:
     """The UPDATE with its parameters replaced by SQL literals. Raises ValueError for one that is refused."""
     return bind_checked(text, check_update(text), literals)

@@ -1,0 +1,1 @@
+"""Hasura v2: its two endpoints, and the metadata that loops need there."""
