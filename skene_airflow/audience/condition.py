@@ -149,6 +149,17 @@ def count_rows(conn: psycopg.Connection[Any], table: str, question: Question) ->
     return int(row[0]) if row else 0
 
 
+def has_person(conn: psycopg.Connection[Any], table: str, key: str, user_key: str, question: Question) -> bool:
+    """Whether a table has a row with this key, asked within the question's transaction. Raises QueryError."""
+    name = sql.Identifier(*table.lower().split("."))
+    text = sql.SQL("SELECT EXISTS (SELECT FROM {} AS t WHERE t.{}::text = %s)").format(name, sql.Identifier(key))
+    try:
+        row = conn.execute(text, [user_key]).fetchone()
+    except psycopg.Error as error:
+        raise refused(error.sqlstate, replace(question, what=f"look into {table}")) from None
+    return bool(row and row[0])
+
+
 def describe(conn: psycopg.Connection[Any], text: Text, question: Question) -> dict[str, str]:
     """The statement's columns and their types.
 

@@ -32,6 +32,8 @@ VERBS = {
     "doctor": "whether versions, settings and connections fit together",
     "lift": "did it work: who was mailed against who was held out",
     "plan": "who would get what by the next run, and what would hold it",
+    "explain": "why one person gets a mail of a loop, or does not",
+    "history": "all that one person got or nearly got",
     "deliveries": "list, retry, abandon, settle and import single deliveries",
     "suppressions": "who must not be mailed: add, remove, list, import, export",
     "forget": "erase a person, and never mail them again",

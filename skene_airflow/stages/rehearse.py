@@ -94,6 +94,11 @@ class Rehearsal:
     schema: str
     place: Place
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a ledger."""
+        return self.schema != _NOBODY
+
     def ask(self, name: str, **params: object) -> list[dict[str, Any]]:
         """The rows of a statement of `plan.sql`, with the decision in it. Raises LedgerError and QueryError."""
         known, place = statements("plan", self.schema), self.place

@@ -52,3 +52,17 @@ SELECT 'people', NULL, array_agg(DISTINCT hashtextextended(user_key, 0)) FROM co
 -- What two sessions have in common if, and only if, they are in one database of one running server.
 SELECT pg_postmaster_start_time() AS started, (SELECT oid FROM pg_catalog.pg_database
                                                WHERE datname = current_database()) AS database;
+
+-- name: person
+-- Every candidate of one person, with what the gates saw of it beside the ledger.
+WITH /* parts */ judged AS MATERIALIZED (
+/* decision */
+)
+SELECT j.n, j.entry_key, j.address_hmac, j.segment, j.variant, j.template_no, j.unknown_zone, j.gates, j.hold_out,
+       j.verdict, j.reason, s.timezone, s.consent, s.exited, s.goal_at, s.address IS NOT NULL AS addressed, s.vars,
+       (SELECT count(*) FROM judged c WHERE c.verdict = 'send' OR c.reason = 'held' AND NOT c.hold_out) AS coming,
+       (SELECT min(o.user_key) FROM judged o
+        WHERE o.address_hmac = j.address_hmac AND o.entry_key = j.entry_key AND o.user_key <> j.user_key
+          AND o.n < j.n) AS earlier
+FROM judged j JOIN /* stage */ s ON s.n = j.n
+WHERE j.user_key = %(user_key)s::text ORDER BY j.n;
