@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+PROVIDERS = ("resend", "smtp", "outbox")
+"""The channels by name, for those who must not import any of them."""
+
 
 class Mode(StrEnum):
     """What a run does with its audience."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from skene_airflow.cli.import_ import IMPORT
 from skene_airflow.cli.verb import ACTOR, LEDGER, LOOPS, Argument, Verb, below, format_argument
-from skene_airflow.nouns import Status
+from skene_airflow.nouns import PROVIDERS, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -205,7 +205,7 @@ VERB = below(
                     ("--may-double",),
                     {"action": "store_true", "help": "also uncertain ones, which may have been mailed already"},
                 ),
-                _option("--provider", choices=["resend", "smtp", "outbox"], help="send with it instead of the old one"),
+                _option("--provider", choices=PROVIDERS, help="send with it instead of the old one"),
                 _reason("--reason", required=False, text="why, for the audit"),
                 *_COMMON,
             ),

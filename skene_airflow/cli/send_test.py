@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from skene_airflow.cli.verb import CONTENT, LOOP, LOOPS, Argument, Verb
+from skene_airflow.nouns import PROVIDERS
 
 if TYPE_CHECKING:
     import argparse
@@ -101,7 +102,7 @@ VERB = Verb(
         Argument(
             ("--provider",),
             {
-                "choices": ("resend", "smtp", "outbox"),
+                "choices": PROVIDERS,
                 "default": None,
                 "help": "through the connection <provider>_default instead of the loop's",
             },
