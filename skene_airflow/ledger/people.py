@@ -35,9 +35,11 @@ class Forgotten:
 def forget(ledger: Ledger, user_key: str, actor: str, why: str = "", addresses: Iterable[str] = ()) -> Forgotten:
     """Erase a person's addresses and values everywhere, and see to it that they are not mailed again; audited.
 
-    ``addresses`` are the person's too, whether or not the ledger knows them. It may be repeated.
+    ``addresses`` are the person's too, whether or not the ledger knows them. A person key that is an address itself
+    is erased as well. It may be repeated.
     """
-    known = set(addresses)
+    is_address = "@" in user_key
+    known = {*addresses, user_key} if is_address else set(addresses)
     # Committed before anything is erased: whoever judges or freezes from now on finds it.
     with ledger.transaction() as cur:
         hidden = _suppress(ledger, cur, user_key, known, actor)
@@ -56,6 +58,9 @@ def forget(ledger: Ledger, user_key: str, actor: str, why: str = "", addresses: 
             erased[name] = cur.rowcount
         deliveries = erased["erase_mailbox"] + erased["erase"]
         done = Forgotten(len(hidden), deliveries, staged, len(batches), in_doubt)
+        if is_address:
+            cur.execute(ledger.sql("people", "hide_key"), facts)
+            user_key = one(cur)["hidden_key"]
         control.note(ledger, cur, actor, "forget", user=user_key, reason=why, **asdict(done))
     return done
 

@@ -24,6 +24,7 @@ USER_KEY: Final = "SK402"
 UNUSED_TEMPLATE: Final = "SK403"
 PRINTED_AS_IS: Final = "SK404"
 NO_GUARD: Final = "SK405"
+KEY_IS_ADDRESS: Final = "SK408"
 
 TITLES: Final[dict[str, str]] = {
     NOW: "The query asks for the present time",
@@ -33,6 +34,7 @@ TITLES: Final[dict[str, str]] = {
     NO_GUARD: "A live marketing loop without a guard",
     NO_TITLE: "A topic without a title, though others have one",
     UNUSED_TOPIC: "A title of a topic that no loop has",
+    KEY_IS_ADDRESS: "People are known by their address",
 }
 
 _TEMPLATES: Final = "templates"
@@ -47,7 +49,7 @@ _ENDINGS: Final = frozenset((".html", ".md", ".txt"))
 
 def lint_loops(loops: Sequence[Loop]) -> list[Fault]:
     """The warnings about these loops, each alone and all together."""
-    found = [fault for loop in loops for fault in (*_now(loop), *_foreign(loop), *_guard(loop))]
+    found = [fault for loop in loops for fault in (*_now(loop), *_foreign(loop), *_guard(loop), *_key(loop))]
     return sorted([*found, *_user_keys(loops)])
 
 
@@ -94,6 +96,13 @@ def _guard(loop: Loop) -> Iterator[Fault]:
         what = "nothing holds a run whose condition suddenly returns everybody"
         hint = "write `guard: {max: 5000, max_growth: 5x}`, with the most people that you expect in one run"
         yield _warning(loop.fault("guard", NO_GUARD, what, hint))
+
+
+def _key(loop: Loop) -> Iterator[Fault]:
+    if loop.user.key == loop.user.email:
+        what = f"people are known by their address ('{loop.user.key}'): it stands in every view, and for good"
+        hint = "name a column that means nothing outside of your database, such as `user: {key: id}`"
+        yield _warning(loop.fault("user.key", KEY_IS_ADDRESS, what, hint))
 
 
 def _user_keys(loops: Sequence[Loop]) -> Iterator[Fault]:

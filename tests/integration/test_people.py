@@ -174,6 +174,23 @@ def test_a_mailbox_is_forgotten_for_everybody_who_had_it(shop: Shop, server: Res
     assert {row["user_key"] for row in shop.sql("SELECT user_key FROM skene.suppressions")} == {"1", None}
 
 
+def test_a_key_that_is_an_address_is_erased_as_well(shop: Shop, server: ResendServer, resend: Channel) -> None:
+    shop.dormant(2)
+    by_address = "user: {key: email}\n"
+    run = shop.job(loop=shop.loop(by_address + LOOP))
+    shop.run(resend, run)
+    people.export(shop.ledger, ADA[0], "bob")
+    for _ in range(2):
+        people.forget(shop.ledger, ADA[0], "bob")
+        assert nothing_of(shop, *ADA)
+    assert report(run).statuses == {"sent": 2}
+    funnel = shop.sql("SELECT candidates, sent FROM skene.funnel_v")
+    assert funnel == [{"candidates": 2, "sent": 2}]
+    again = shop.run(resend, shop.job(loop=shop.loop(by_address + LOOP)))
+    assert again.verdicts["skip"] == {"already_entered": 1, "suppressed": 1}
+    assert nothing_of(shop, ADA[1])
+
+
 def test_who_was_never_mailed_can_be_forgotten_too_and_who_comes_back_let_in(
     shop: Shop, server: ResendServer, resend: Channel, capsys: pytest.CaptureFixture[str]
 ) -> None:

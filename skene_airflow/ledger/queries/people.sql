@@ -98,6 +98,25 @@ WHERE delivery_id IN (SELECT delivery_id FROM {schema}.deliveries WHERE user_key
 -- name: erase_inbox
 DELETE FROM {schema}.inbox WHERE user_key = %(user_key)s;
 
+-- name: hide_key
+-- Of a person key that is an address: the rows stay one person's, under a hash. Tombstones by address say all that
+-- suppressions by such a key could say.
+WITH named AS (
+    SELECT 'erased:' || encode(sha256(%(key)s::bytea || convert_to(%(user_key)s::text, 'UTF8')), 'hex') AS hidden_key
+), in_deliveries AS (
+    UPDATE {schema}.deliveries SET user_key = hidden_key FROM named WHERE user_key = %(user_key)s
+), in_decisions AS (
+    UPDATE {schema}.decisions SET user_key = hidden_key FROM named WHERE user_key = %(user_key)s
+), in_goals AS (
+    UPDATE {schema}.goals SET user_key = hidden_key FROM named WHERE user_key = %(user_key)s
+), in_audit AS (
+    UPDATE {schema}.audit SET details = jsonb_set(details, '{user}', to_jsonb(hidden_key)) FROM named
+    WHERE details ->> 'user' = %(user_key)s
+), gone AS (
+    DELETE FROM {schema}.suppressions WHERE user_key = %(user_key)s
+)
+SELECT hidden_key FROM named;
+
 -- name: held
 -- Each list as JSON that PostgreSQL wrote, so that a number is the number that was kept.
 SELECT json_build_object(
