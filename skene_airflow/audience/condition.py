@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import DiagnosticField, ExecStatus
 
+from skene_airflow.audience import hasura
 from skene_airflow.audience.text import Text
 from skene_airflow.errors import QueryError
 from skene_airflow.loop.sql import bind
@@ -21,6 +22,8 @@ from skene_airflow.loop.sql import bind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
+
+    from skene_airflow.audience.hasura import People
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Question:
     timeout: timedelta
     audiences: Sequence[tuple[str, str]] = ()
     what: str = "condition"
+    people: People | None = None
+    """Rows that were fetched elsewhere; the query then reads them from a temporary table."""
 
 
 class Part(NamedTuple):
@@ -78,7 +83,7 @@ def asking(conn: psycopg.Connection[Any], question: Question) -> Iterator[None]:
     Text forms of dates, bytes and floats are fixed, so that a key is the same text on every server.
     """
     conn.autocommit = False
-    conn.read_only = True
+    conn.read_only = question.people is None  # else it turns read-only once they are there
     conn.prepare_threshold = None
     limit = min(int(question.timeout.total_seconds() * 1000), 2**31 - 1)
     # A session that waits on us is one whose statement is over: the statement's own timeout bounds the stream.
@@ -97,6 +102,8 @@ def asking(conn: psycopg.Connection[Any], question: Question) -> Iterator[None]:
         with conn.transaction(), conn.cursor() as cur:
             calls = ", ".join("set_config(%s, %s, true)" for _ in local)
             cur.execute(f"SELECT {calls}", [part for item in local.items() for part in item])
+            if question.people is not None:
+                hasura.fill(conn, question.people)
             yield
     except psycopg.Error as error:
         raise refused(error.sqlstate, question) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,12 +113,11 @@ def _wish(args: argparse.Namespace, loops: Sequence[Loop], book: Ledger | None) 
     from skene_airflow.ledger import hasura as ledger_views
 
     deployment = settings()
-    if watched(loops) and not deployment.base_url:
+    webhook = args.webhook or (f"{deployment.base_url}/hasura/events" if deployment.base_url else "")
+    if watched(loops) and not webhook:
         raise SettingsError("[skene] base_url is not set: Hasura has to know where it posts the rows that change")
-    wish = Wish(loops, deployment.base_url, deployment.schema, args.role, args.staff or "")
-    if book is None:
-        return wish
-    return Wish(loops, wish.base_url, wish.schema, wish.role, wish.staff, wish.relations & ledger_views.relations(book))
+    wish = Wish(loops, deployment.schema, args.role, args.staff or "", webhook=webhook)
+    return wish if book is None else replace(wish, relations=wish.relations & ledger_views.relations(book))
 
 
 def _hasura(args: argparse.Namespace) -> Hasura:
@@ -203,6 +203,14 @@ _SHARED = (
     ),
     Argument(
         ("--staff",), {"metavar": "NAME", "default": None, "help": "a role that may read all rows (no addresses)"}
+    ),
+    Argument(
+        ("--webhook",),
+        {
+            "metavar": "URL",
+            "default": None,
+            "help": "where Hasura posts, if it reaches Airflow by another name than [skene] base_url (…/hasura/events)",
+        },
     ),
     Argument(
         ("--database",), {"metavar": "NAME", "default": "default", "help": "Hasura's name of the database (default)"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,13 +31,14 @@ class Bench:
 
     def job(self, loop: Loop, step: Step) -> Job:
         """The run of this step that would start now."""
-        from skene_airflow.cli.deployment import connector
-        from skene_airflow.stages.job import Job, RunFacts
+        from skene_airflow.cli.deployment import connector, hasura
+        from skene_airflow.stages.job import Job, RunFacts, source_of
         from skene_airflow.stages.plan import PLANNED
 
         facts = RunFacts("plan", "manual", self.now, PLANNED, self.timezone)
-        source = connector(self.source, loop.connections.source)
-        return Job(loop, step, facts, self.settings, source, self.ledger)
+        source = connector(self.source, source_of(loop, self.settings))
+        asked = partial(hasura, None, loop.connections.hasura)
+        return Job(loop, step, facts, self.settings, source, self.ledger, asked)
 
 
 @contextmanager

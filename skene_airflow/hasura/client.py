@@ -5,7 +5,9 @@ https://hasura.io/docs/2.0/api-reference/ (read in November 2026).
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import httpx
@@ -133,7 +135,7 @@ class Hasura:
     def _post(self, path: str, body: object, headers: Mapping[str, str], timeout: float) -> Any:
         try:
             answer = self._http.post(f"{self._base}{path}", json=body, headers=dict(headers), timeout=timeout)
-            found = answer.json()
+            found = json.loads(answer.content, parse_float=Decimal)  # 5.50 is 5.50
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise HasuraUnreachable("the address of Hasura is no URL: write https://hasura.acme.example") from None
         except httpx.TimeoutException:

@@ -55,16 +55,12 @@ class Wish:
     """
 
     loops: Sequence[Loop]
-    base_url: str = ""
     schema: str = "skene"
     role: str = "user"
     staff: str = ""
     relations: frozenset[str] = frozenset((*_OURS, *_COUNTS))
-
-    @property
-    def webhook(self) -> str:
-        """Where Hasura posts the rows that changed; empty while no base_url is set."""
-        return f"{self.base_url}/hasura/events" if self.base_url else ""
+    webhook: str = ""
+    """Where Hasura posts the rows that changed."""
 
 
 def watched(loops: Iterable[Loop]) -> dict[tuple[str, str], list[str]]:

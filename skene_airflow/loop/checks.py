@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from skene_airflow.loop import codes
 from skene_airflow.loop.faults import key_fault, node_fault
+from skene_airflow.loop.graphql_checks import check_graphql
 from skene_airflow.loop.sql_checks import check_sql
 from skene_airflow.loop.times import check_times
 from skene_airflow.loop.words import renamed
@@ -34,6 +35,7 @@ def check(root: Node) -> Iterator[Fault]:
     yield from _weights(root, steps)
     yield from _segments(root, steps)
     yield from check_sql(root)
+    yield from check_graphql(root)
     yield from check_times(root)
     yield from _nobody(root)
     yield from _exit(root)

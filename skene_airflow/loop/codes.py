@@ -76,6 +76,9 @@ SQL_FOLDED: Final = "SK215"
 AUDIENCE_NAME: Final = "SK216"
 AUDIENCE_CYCLE: Final = "SK217"
 AUDIENCE_HIDES: Final = "SK218"
+GRAPHQL_SYNTAX: Final = "SK221"
+GRAPHQL_SHAPE: Final = "SK222"
+GRAPHQL_VARIABLE: Final = "SK223"
 
 REFUSED_BY_AIRFLOW: Final = "SK900"
 UNSUPPORTED: Final = "SK901"
@@ -148,6 +151,9 @@ TITLES: Final[dict[str, str]] = {
     AUDIENCE_NAME: "The name of a named audience cannot be used in SQL",
     AUDIENCE_CYCLE: "Named audiences that read each other",
     AUDIENCE_HIDES: "A named audience and another relation have one name",
+    GRAPHQL_SYNTAX: "Not GraphQL",
+    GRAPHQL_SHAPE: "Not one list of people",
+    GRAPHQL_VARIABLE: "A variable of the GraphQL document",
     REFUSED_BY_AIRFLOW: "Airflow refuses the loop",
     UNSUPPORTED: "Not supported yet",
 }

@@ -46,7 +46,7 @@ EXAMPLES: Final[dict[str, dict[str, list[Any]]]] = {
         "timezone": ["timezone"],
         "locale": ["locale"],
     },
-    "Connections": {"source": ["skene_source"], "email": ["resend_default"]},
+    "Connections": {"source": ["skene_source"], "email": ["resend_default"], "hasura": ["hasura_default"]},
     "AfterTrigger": {"step": ["discover"], "wait": ["7d"], "until": ["60d"]},
     "DatabaseTrigger": {"event": ["insert", ["insert", "update"]]},
     "GraphqlCondition": {

@@ -39,6 +39,7 @@ class Connections(Model):
 
     source: Connection = Field(default="skene_source", description="The database that the conditions ask.")
     email: Connection | None = Field(default=None, description="The mail channel; absent: <provider>_default.")
+    hasura: Connection = Field(default="hasura_default", description="The Hasura that graphql conditions ask.")
 
 
 class Entry(Model):

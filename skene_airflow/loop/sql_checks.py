@@ -113,15 +113,20 @@ def _text(root: Node, *loc: str | int) -> str | None:
 
 def _wanted(root: Node) -> Iterator[tuple[Loc, list[tuple[str, str]]]]:
     """Queries, and the columns they must return: each with what it is."""
-    key = _text(root, "user", "key") or KEY
-    person = [(key, "the person's key")]
+    person = [(_text(root, "user", "key") or KEY, "the person's key")]
     for index, step in _steps(root):
         if found := condition_loc(root, index):
-            mail = [(_text(root, "user", "email") or EMAIL, "the address")] if _is_mail(step) else []
-            yield found, [*person, *mail, *_named(root, step)]
+            yield found, wanted_columns(root, step)
     yield ("goal", "query"), [*person, ("at", "the time of the goal")]
     if not _is_goal(root.get("exit")):
         yield ("exit",), person
+
+
+def wanted_columns(root: Node, step: Node) -> list[tuple[str, str]]:
+    """The columns that a step's condition must return, each with what it is."""
+    person = [(_text(root, "user", "key") or KEY, "the person's key")]
+    mail = [(_text(root, "user", "email") or EMAIL, "the address")] if _is_mail(step) else []
+    return [*person, *mail, *_named(root, step)]
 
 
 def _is_mail(step: Node) -> bool:

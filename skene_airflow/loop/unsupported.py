@@ -18,7 +18,6 @@ _ANY: Final = "*"
 _TABLE: Final[dict[Loc, str]] = {
     ("guard", "approve_above"): _ANY,
     ("steps", "*", "trigger", "type"): "database after",
-    ("steps", "*", "condition", "type"): "graphql",
 }
 _LATER: Final = "leave it out until a version that has it"
 

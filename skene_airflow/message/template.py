@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from skene_airflow.errors import LoopError, SkeneError
 from skene_airflow.loop import codes
 from skene_airflow.loop.actions import EmailAction, InAppAction, SegmentAction
+from skene_airflow.loop.conditions import GraphqlCondition
 from skene_airflow.message.address import InvalidAddress, one_mailbox
 from skene_airflow.message.blueprint import Blueprint, Words
 from skene_airflow.message.codes import Code
+from skene_airflow.message.columns import uses_of
 from skene_airflow.message.compiling import Compiler
 from skene_airflow.message.contents import Content, contents
 from skene_airflow.message.files import find_template
@@ -58,6 +60,7 @@ def check_templates(loop: Loop) -> list[Fault]:
     found: set[Fault] = set()
     for step in loop.steps:
         found.update(_ways(loop, step))
+        found.update(_unasked(loop, step))
         seen: list[tuple[object, ...]] = []
         for content in contents(loop, step):
             what = (content.action, content.over, content.part)
@@ -85,6 +88,19 @@ def _ways(loop: Loop, step: Step) -> Iterator[Fault]:
                 yield loop.fault(f"{where}.{key}", codes.VALUE, what, hint)
         if segment.action is not None:
             yield from _foreign(loop, step, segment.action, where)
+
+
+def _unasked(loop: Loop, step: Step) -> Iterator[Fault]:
+    """A fault for each column that the step prints and its GraphQL document does not ask for."""
+    if not isinstance(step.condition, GraphqlCondition):
+        return
+    from skene_airflow.loop.graphql import read  # it imports a parser that few loops need
+
+    known = read(step.condition.query, step.condition.path).columns
+    for use in uses_of(loop, step):
+        if use.column not in known:
+            hint = f"ask for it in the document; it asks for {', '.join(known)}"
+            yield use.fault(codes.SQL_COLUMN, f"the query returns no column '{use.column}'", hint)
 
 
 _NOTICE_ONLY = frozenset(("title", "body", "link"))

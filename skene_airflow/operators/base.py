@@ -62,9 +62,10 @@ def way(loop: Loop, step: Step) -> AbstractContextManager[Channel | None]:
 @contextmanager
 def jobs(context: Context, loops: Sequence[LoopRef]) -> Iterator[tuple[Settings, Ledger, list[Job]]]:
     """The deployment's settings, its ledger, and a job for each loop's step; nothing is opened yet."""
+    from skene_airflow.hooks.hasura import HasuraHook
     from skene_airflow.hooks.postgres import postgres
     from skene_airflow.ledger import Ledger
-    from skene_airflow.stages.job import Job
+    from skene_airflow.stages.job import Job, source_of
 
     settings, facts = airflow_settings(), run_facts(context)
     ledger = Ledger(postgres(settings.ledger_conn_id or DEFAULT_LEDGER), settings.schema)
@@ -72,7 +73,18 @@ def jobs(context: Context, loops: Sequence[LoopRef]) -> Iterator[tuple[Settings,
         yield (
             settings,
             ledger,
-            [Job(ref.loop, ref.step, facts, settings, postgres(ref.loop.connections.source), ledger) for ref in loops],
+            [
+                Job(
+                    ref.loop,
+                    ref.step,
+                    facts,
+                    settings,
+                    postgres(source_of(ref.loop, settings)),
+                    ledger,
+                    HasuraHook(ref.loop.connections.hasura).get_conn,
+                )
+                for ref in loops
+            ],
         )
     finally:
         ledger.close()

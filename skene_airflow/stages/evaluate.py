@@ -13,8 +13,10 @@ from skene_airflow.audience.condition import asking, bare, check, count_rows, de
 from skene_airflow.audience.decision import Arm
 from skene_airflow.audience.staging import COLUMNS, Wanted
 from skene_airflow.audience.staging import staging as staging_query
+from skene_airflow.ledger import runs
 from skene_airflow.ledger.runs import Run, RunHeader, staging
 from skene_airflow.loop.actions import InAppAction
+from skene_airflow.loop.conditions import GraphqlCondition
 from skene_airflow.message.contents import ALL, contents
 from skene_airflow.message.template import compile_blueprint
 from skene_airflow.nouns import Mode
@@ -102,6 +104,8 @@ def asked_of(job: Job) -> Asked:
 
 
 def _stage(job: Job, header: RunHeader) -> Run:
+    if (done := _staged_before(job)) is not None:  # an endpoint is not asked again
+        return done
     asked = asked_of(job)
     with staging(job.ledger, header) as stage:
         if stage.run.staged:
@@ -118,6 +122,13 @@ def _stage(job: Job, header: RunHeader) -> Run:
         kept = {name: types[name] for name in (job.loop.user.key, *asked.keep)}
         arms = asked.arms(lambda made: stage.keep(made.sha256, made.to_json()))
         return stage.commit(header, kept, [arm.plain() for arm in arms], people)
+
+
+def _staged_before(job: Job) -> Run | None:
+    if not isinstance(job.step.condition, GraphqlCondition):
+        return None
+    run = runs.find(job.ledger, job.loop.id, job.step.id, job.run.run_id)
+    return run if run is not None and run.staged else None
 
 
 def people_of(conn: psycopg.Connection[Any], job: Job, question: Question) -> int | None:

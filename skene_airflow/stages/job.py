@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from skene_airflow.audience.condition import Question
+from skene_airflow.audience.hasura import QUERY, fetch
 from skene_airflow.errors import SkeneError
 from skene_airflow.ledger import Ledger, runs
 from skene_airflow.ledger.runs import Names
-from skene_airflow.loop.schema import EmailAction, InAppAction, QueryCondition
+from skene_airflow.loop.schema import EmailAction, GraphqlCondition, InAppAction, QueryCondition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from skene_airflow.audience.hasura import People
+    from skene_airflow.hasura.client import Hasura
     from skene_airflow.ledger.runs import Run
     from skene_airflow.loop.schema import Loop, Step
     from skene_airflow.settings import Settings
@@ -43,6 +46,8 @@ class Job:
     settings: Settings
     source: Callable[[], psycopg.Connection[Any]]
     ledger: Ledger
+    hasura: Callable[[], Hasura] | None = None
+    """Opens the loop's Hasura, for conditions that ask it."""
 
     @property
     def timezone(self) -> str:
@@ -62,11 +67,23 @@ class Job:
         return self.loop.frequency_cap is not None and self.loop.class_ != "transactional"
 
     def question(self) -> Question:
-        """The step's condition, ready to be asked. Raises SkeneError if it is no SQL."""
+        """The step's condition, ready to be asked: people of a GraphQL condition are fetched now.
+
+        Raises SkeneError if there is none, and QueryError for what its endpoint refuses.
+        """
         asked = self.step.condition
+        if isinstance(asked, GraphqlCondition):
+            query = Question(QUERY, self.run.as_of, self.timezone, asked.timeout, self.loop.audiences)
+            return replace(query, people=self._people(asked))
         if not isinstance(asked, QueryCondition):
             raise SkeneError(f"Step {self.step.id} has no SQL condition to evaluate.")
         return Question(asked.query, self.run.as_of, self.timezone, asked.timeout, self.loop.audiences)
+
+    def _people(self, asked: GraphqlCondition) -> People:
+        if self.hasura is None:
+            raise SkeneError("This loop asks a Hasura, which cannot be reached from here.")
+        with self.hasura() as hasura:
+            return fetch(hasura, asked, self.run.as_of, self.loop.user.key)
 
     @property
     def in_app(self) -> bool:
@@ -86,3 +103,12 @@ class Job:
         if run is None or not run.staged:
             raise SkeneError("This run has staged no audience: clear the task `evaluate` and what follows it.")
         return run
+
+
+def source_of(loop: Loop, settings: Settings) -> str:
+    """The connection whose database asks the loop's SQL. A loop whose people come from a Hasura needs no database of
+    the app: unless its file names one, what is asked about them is asked in the ledger's."""
+    graphql = all(isinstance(step.condition, GraphqlCondition) for step in loop.steps)
+    if graphql and loop.written(("connections", "source")) is None and settings.ledger_conn_id:
+        return settings.ledger_conn_id
+    return loop.connections.source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from psycopg import sql
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST = 5_000
 """Keys in one question."""
+MOST_PATIENCE = timedelta(minutes=10)
+"""How long the question may run where the step has no condition of its own."""
 FRESH = 30.0
 """Seconds for which an answer counts."""
 
@@ -70,7 +73,7 @@ class Leavers:
         job, loop = self._job, self._job.loop
         query = loop.goal.query if loop.exit == "goal" and loop.goal is not None else loop.exit or ""
         what = "goal" if loop.exit == "goal" else "exit"
-        timeout = job.question().timeout
+        timeout = job.step.condition.timeout if job.step.condition else MOST_PATIENCE
         return Question(query, job.run.as_of, job.timezone, timeout, loop.audiences, what)
 
     def _key_type(self, columns: dict[str, str]) -> str:

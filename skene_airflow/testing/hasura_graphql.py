@@ -19,7 +19,9 @@ from skene_airflow.testing.hasura_metadata import Metadata, columns_of
 
 _SCALARS: Final[dict[str, g.GraphQLScalarType]] = {
     "int4": g.GraphQLInt,
-    "int2": g.GraphQLInt,
+    "int2": g.GraphQLScalarType("smallint"),
+    "int8": g.GraphQLScalarType("bigint"),
+    "float4": g.GraphQLFloat,
     "text": g.GraphQLString,
     "varchar": g.GraphQLString,
     "bool": g.GraphQLBoolean,

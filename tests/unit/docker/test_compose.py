@@ -149,8 +149,17 @@ def test_every_bundle_can_be_made_from_its_kwargs(name: str, monkeypatch: pytest
 def test_the_connections_are_the_ones_that_the_loops_use() -> None:
     loop = yaml.safe_load((ROOT / "loops" / "re_engagement.yaml").read_text(encoding="utf-8"))
     used = {"AIRFLOW_CONN_SKENE_SOURCE", f"AIRFLOW_CONN_{loop['steps'][0]['action']['provider'].upper()}_DEFAULT"}
+    used.add("AIRFLOW_CONN_HASURA_DEFAULT")
     for name, service in OURS.items():
         assert {key for key in service["environment"] if key.startswith("AIRFLOW_CONN_")} == used, name
+
+
+def test_hasura_and_airflow_share_their_secrets() -> None:
+    theirs = SERVICES["hasura"]["environment"]
+    for service in OURS.values():
+        ours = json.loads(service["environment"]["AIRFLOW_CONN_HASURA_DEFAULT"])
+        assert ours["password"] == theirs["HASURA_GRAPHQL_ADMIN_SECRET"]
+        assert ours["extra"]["webhook_secret"] == theirs["SKENE_WEBHOOK_SECRET"]
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
