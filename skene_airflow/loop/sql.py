@@ -88,12 +88,13 @@ def check_statement(text: str, judge: Judge, hint: str) -> list[SqlFault]:
 def check_expression(text: str) -> list[SqlFault]:
     """Every reason why this text is not one SQL expression that may stand in parentheses in a SELECT."""
     try:
-        tokens = [token for token in scan(text) if token.name not in COMMENTS]
+        written = scan(text)
+        tokens = [token for token in written if token.name not in COMMENTS]
         faults = [*_jinja(tokens), *_unknown_parameters(tokens), *_ways_out(tokens)]
         if faults:
             return sorted(faults, key=lambda fault: fault.offset)
         prefix = "SELECT 1 WHERE (\n"
-        statement: Any = parser.parse_sql(f"{prefix}{_neutral(text, scan(text))}\n)")[0].stmt
+        statement: Any = parser.parse_sql(f"{prefix}{_neutral(text, written)}\n)")[0].stmt
     except _BrokenError as refused:
         return [refused.fault]
     except parser.ParseError as error:

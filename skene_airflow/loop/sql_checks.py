@@ -20,16 +20,32 @@ if TYPE_CHECKING:
 
 KEY: Final = "id"
 EMAIL: Final = "email"
+MAX_TOGETHER: Final = 40_000
 
 
 def check_sql(root: Node) -> Iterator[Fault]:
     """The faults of every piece of SQL in a loop."""
+    if (too_much := _too_much(root)) is not None:
+        yield too_much
+        return
     for loc, check in places(root):
         yield from _faults(root, loc, check)
     for loc, names in _wanted(root):
         yield from _lacking(root, loc, names)
     yield from _ready(root)
     yield from _events(root)
+
+
+def _too_much(root: Node) -> Fault | None:
+    """A fault at the piece of SQL that goes beyond what one file may ask a parser to read."""
+    length = 0
+    for loc, _ in places(root):
+        node = root.get(*loc)
+        length += len(node.text() or "") if node is not None else 0
+        if length > MAX_TOGETHER:
+            what = f"the SQL of this loop has more than {MAX_TOGETHER:,} characters together"
+            return node_fault(root, loc, codes.SQL_TOO_COMPLEX, what, "move some of it into views of your database")
+    return None
 
 
 def condition_loc(root: Node, index: int) -> Loc | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import yaml
@@ -31,9 +32,10 @@ _GLUED: Final = re.compile(r"(\s*(?:- )*)(\w+)(?::(?=\S)|\s*=\s*)(\S.*)")
 _BLOCK: Final = re.compile(r":\s*[|>][-+0-9]*\s*(?:#.*)?$")
 _LONGEST: Final = 60
 _WIDEST: Final = 2_000
+_FAR: Final = 2_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Complaint:
     """What the scanner says and where; ``other``: the second place it names, where the trouble began or was seen."""
 
@@ -43,10 +45,14 @@ class Complaint:
     other: tuple[int, int] | None
     text: str
 
-    @property
+    @cached_property
     def lines(self) -> list[str]:
         """The lines of the file."""
         return self.text.split("\n")
+
+    def above(self) -> range:
+        """The numbers of the lines above the complaint, nearest first, as far as it is worth looking."""
+        return range(self.line - 1, max(self.line - _FAR, 0), -1)
 
     @property
     def here(self) -> str:
@@ -119,7 +125,7 @@ def _cut(complaint: Complaint) -> Found | None:
 
 def _dash(complaint: Complaint) -> Found | None:
     """``-key:`` where ``- key:`` was meant, in this line or somewhere above it."""
-    for number in range(complaint.line, 0, -1):
+    for number in (complaint.line, *complaint.above()):
         if found := re.match(r"(\s*)-(\w+):", complaint.at(number)):
             what, hint = "a space is missing behind the '-'", f"write `- {found[2]}:`"
             return number, len(found[1]) + 1, codes.SYNTAX, what, hint
@@ -181,7 +187,7 @@ def _deeper(complaint: Complaint) -> Found | None:
     if "mapping values" not in complaint.problem:
         return None
     found = _KEY.match(complaint.here)
-    above = next((n for n in range(complaint.line - 1, 0, -1) if complaint.at(n).strip()), 0)
+    above = next((n for n in complaint.above() if complaint.at(n).strip()), 0)
     over = _KEY.match(complaint.at(above))
     if found is None or found.end(2) + 1 != complaint.column or over is None or len(over[1]) >= len(found[1]):
         return _colon_in_a_value(complaint)
@@ -205,7 +211,7 @@ def _below_a_block(complaint: Complaint) -> Found | None:
     """A line that belongs to the text above, and is not indented deeper than its key."""
     if "expected key" not in complaint.problem and "expected ':'" not in complaint.problem:
         return None
-    above = next((n for n in range(complaint.line - 1, 0, -1) if complaint.at(n).strip()), 0)
+    above = next((n for n in complaint.above() if complaint.at(n).strip()), 0)
     key = _KEY.match(complaint.at(above))
     is_block = _BLOCK.search(complaint.at(above)) is not None
     if key is None or not (is_block or (_SQL.match(complaint.here) and _SQL.match(complaint.at(above)[key.end(1) :]))):
@@ -233,7 +239,7 @@ def _between(complaint: Complaint) -> Found | None:
 def _open_blocks(complaint: Complaint) -> Iterator[tuple[int, int]]:
     """The indentations of the keys above that a line can go on with, innermost first, each with its nearest line."""
     lowest = 10_000
-    for number in range(complaint.line - 1, 0, -1):
+    for number in complaint.above():
         found = _KEY.match(complaint.at(number))
         if found is not None and len(found[1]) < lowest:
             lowest = len(found[1])
@@ -261,7 +267,7 @@ def _no_value(complaint: Complaint) -> Found | None:
     if complaint.sign and complaint.sign in "]},":
         what = f"a value is missing before the '{complaint.sign}'"
         return complaint.line, complaint.column, codes.SYNTAX, what, "write it, or delete what stands here"
-    above = next((n for n in range(complaint.line - 1, 0, -1) if complaint.at(n).strip()), 0)
+    above = next((n for n in complaint.above() if complaint.at(n).strip()), 0)
     opened = _unclosed(complaint.at(above))
     if opened is None:
         return None
@@ -282,7 +288,9 @@ def _unclosed(line: str) -> int | None:
 
 def _first_is_indented(complaint: Complaint) -> Found | None:
     """A file whose first key alone is indented."""
-    first = next((n for n in range(1, complaint.line) if complaint.at(n).strip() and complaint.at(n)[0] != "#"), 0)
+    first = next(
+        (n for n in range(1, min(complaint.line, _FAR)) if complaint.at(n).strip() and complaint.at(n)[0] != "#"), 0
+    )
     indent = len(complaint.at(first)) - len(complaint.at(first).lstrip())
     if "<document start>" not in complaint.problem or not indent or complaint.column != 1:
         return None

@@ -144,16 +144,21 @@ class _Reader:
             return text_of(node)
         if node.type == "number":
             return str(self._scalar(node, loc))
-        if node.type != "string":
+        inner = (
+            unwrap(node.named_children[0]) if node.type == "computed_property_name" and node.named_children else node
+        )
+        if inner.type != "string":
             self._not_data(node, loc)
             return None
-        key = self._scalar(node, loc)
+        key = self._scalar(inner, loc)
         return key if isinstance(key, str) else None
 
     def _scalar(self, node: Syntax, loc: Loc) -> Scalar:
         try:
             if node.type in ("string", "template_string"):
                 return self._text(node, loc)
+            if joined := _joined(node):
+                return "".join(self._text(part, loc) for part in joined)
             if node.type == "number":
                 return number(text_of(node))
             if node.type == "unary_expression" and (signed := _signed(node)):
@@ -187,6 +192,21 @@ class _Reader:
 
     def _refuse(self, node: Syntax, loc: Loc, code: str, message: str, suggestion: str) -> None:
         self.faults.append(self.page.fault(node, path_text(loc), code, message, suggestion))
+
+
+def _joined(node: Syntax) -> list[Syntax]:
+    """The texts that `+` puts together, in order; none if anything else is among them."""
+    parts: list[Syntax] = []
+    while node.type == "binary_expression":
+        operator, right = node.child_by_field_name("operator"), node.child_by_field_name("right")
+        left = node.child_by_field_name("left")
+        if operator is None or left is None or right is None or operator.type != "+":
+            return []
+        parts.append(unwrap(right))
+        node = unwrap(left)
+    parts.append(node)
+    is_text = len(parts) > 1 and all(part.type in ("string", "template_string") for part in parts)
+    return parts[::-1] if is_text else []
 
 
 def _signed(node: Syntax) -> str:

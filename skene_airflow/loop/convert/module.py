@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _MAKER: Final = re.compile(r"(?:\w+\.)?define[A-Z]\w*")
 _JSON: Final = re.compile(r"(?:\s|//[^\n]*\n|/\*.*?\*/)*[\[{\"]", re.DOTALL)
 _TOOLS: Final = re.compile(r"eslint|prettier|@ts-|<reference|#!")
+_PAIRS: Final = {"(": ")", "[": "]", "{": "}"}
 _SHAPE: Final = "write `export default defineLoop({ … })`, `module.exports = { … }`, or plain JSON"
 
 
@@ -48,15 +49,34 @@ def find_loop(text: str, file: str) -> Found:
     if len(exported) != 1:
         what = "the file exports no loop" if not exported else "the file exports more than one loop"
         raise LoopError([Fault(page.file, 1, 1, "", codes.NO_LOOP, what, _SHAPE)], page.file)
-    return Found(_loop(exported[0], statements, page), page, _head(root))
+    head = [*root.named_children, *(statements[0].named_children[0].named_children if page.extra else ())]
+    return Found(_loop(exported[0], statements, page), page, _head(head))
 
 
 def _syntax_fault(node: Syntax, page: Page) -> Fault:
-    what = f"'{text_of(node).strip()[:40]}' does not belong here"
+    hint = "mend the file until TypeScript takes it"
     if node.is_missing:
         # Names of single signs stand for themselves; other names are the grammar's own.
         what = f"{'something' if node.type.isidentifier() else repr(node.type)} is missing here"
-    return page.fault(node, "", codes.NOT_TYPESCRIPT, what, "mend the file until TypeScript takes it")
+        return page.fault(node, "", codes.NOT_TYPESCRIPT, what, hint)
+    if node.start_point[0] != node.end_point[0] and (opened := _never_closed(node)) is not None:
+        return page.fault(opened, "", codes.NOT_TYPESCRIPT, f"'{opened.type}' is never closed", hint)
+    shown = " ".join(text_of(node).split())[:40]
+    return page.fault(node, "", codes.NOT_TYPESCRIPT, f"'{shown}' does not belong here", hint)
+
+
+def _never_closed(node: Syntax) -> Syntax | None:
+    """The last bracket that nothing closes, if that is all that is wrong with the brackets."""
+    opened: list[Syntax] = []
+    todo = [node]
+    while todo:
+        part = todo.pop()
+        todo.extend(reversed(part.children))
+        if part.type in _PAIRS:
+            opened.append(part)
+        elif part.type in _PAIRS.values() and (not opened or _PAIRS[opened.pop().type] != part.type):
+            return None
+    return opened[-1] if opened else None
 
 
 def _exported(node: Syntax) -> Syntax | None:
@@ -107,7 +127,7 @@ def _constant(name: str, statements: list[Syntax]) -> Syntax | None:
     return None
 
 
-def _head(root: Syntax) -> tuple[str, ...]:
+def _head(nodes: list[Syntax]) -> tuple[str, ...]:
     """The comments at the top level that speak of the loop, not to a tool."""
-    found = [words(node) for node in root.named_children if node.type == "comment" and not _TOOLS.search(text_of(node))]
+    found = [words(node) for node in nodes if node.type == "comment" and not _TOOLS.search(text_of(node))]
     return tuple(line for lines in found for line in lines)

@@ -1,0 +1,6 @@
+export default defineLoop({
+  type: 'retention',
+  opinion: 'x',
+  steps: [
+    {
+      trigger: { type: 'manual',
