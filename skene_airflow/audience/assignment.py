@@ -35,11 +35,19 @@ def share(salt: str, user_key: str) -> float:
     return int(digest[: _BITS // 4], 16) / _ALL
 
 
-def share_sql(salt: str, user_key: str) -> str:
-    """The same as a SQL expression over two text expressions."""
-    text = f"convert_to({salt} || ':' || {user_key}, 'UTF8')"
-    bits = f"('x' || left(encode(sha256({text}), 'hex'), {_BITS // 4}))::bit({_BITS})::bigint"
-    return f"({bits} / {_ALL:.1f}::float8)"
+def hash_sql(salt: str, user_key: str) -> str:
+    """The whole hash as a SQL expression over two text expressions, to be held against ``bound``."""
+    return f"sha256(convert_to({salt} || ':' || {user_key}, 'UTF8'))"
+
+
+def bound(number: float) -> bytes:
+    """Where hashes end whose share is below ``number`` (0 to 1): one comparison of bytes, and the same people to the
+    last bit as ``share(…) < number``."""
+    low, high = 0, 2**_BITS
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if middle / _ALL >= number else (middle + 1, high)
+    return min(low << 4, 2**64 - 1).to_bytes(8)
 
 
 def ranges(weights: Sequence[float]) -> list[tuple[float, float]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
-from skene_airflow.audience.assignment import HOLDOUT, SAMPLE, VARIANT, salt, share_sql
+from skene_airflow.audience.assignment import HOLDOUT, SAMPLE, VARIANT, bound, hash_sql, salt
 from skene_airflow.audience.gates import ADDRESS, PLAIN_ADDRESS, SPECIALS, every_verdict, first_reason
 from skene_airflow.nouns import Mode
 
@@ -124,13 +124,20 @@ class Rules:
     def _of_chance(self) -> dict[str, object]:
         oldest = self.loop_ids[-1]
         contents = [
-            {**c.plain(), "special": [self.types.get(name) not in _WORDS for name in c.required]} for c in self.contents
+            {
+                **c.plain(),
+                "special": [self.types.get(name) not in _WORDS for name in c.required],
+                "low": rf"\x{bound(c.low).hex()}",
+                "high": rf"\x{bound(c.high).hex()}" if c.high < 1 else None,
+            }
+            for c in self.contents
         ]
         return {
             "contents": Jsonb(contents),
             "varied": any(content.variant is not None for content in self.contents),
-            "sample": self.sample,
+            "sample_below": None if self.sample is None else bound(self.sample),
             "holdout": self.holdout,
+            "holdout_below": None if self.holdout is None else bound(self.holdout),
             "sample_salt": salt(oldest, SAMPLE),
             "holdout_salt": salt(oldest, HOLDOUT),
             "variant_salt": salt(oldest, VARIANT),
@@ -154,18 +161,21 @@ ADDRESS_HMAC = (
 
 # OFFSET 0 keeps PostgreSQL from merging a level into the next, which would work out hashes and gates once more for
 # each time that the next level names them. Only the first row of a candidate is judged; rows without a key are each
-# a candidate of their own.
+# a candidate of their own. What is twice in an audience is rare: it is found by hashing, and nothing is sorted.
 _JUDGED = """
 WITH contents AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(contents)s::jsonb) AS c (segment text, variant text, template_no integer,
-                                                       required text[], special boolean[], low float8, high float8)
+                                                       required text[], special boolean[], low bytea, high bytea)
 ), zones AS MATERIALIZED (
     SELECT * FROM unnest(%(zones)s::text[], %(quiet)s::boolean[], %(due)s::boolean[]) AS z (name, quiet, due)
+), repeated AS MATERIALIZED (
+    SELECT k.user_key, k.entry_key, min(k.n) AS n FROM {stage} k WHERE k.user_key <> ''
+    GROUP BY k.user_key, k.entry_key HAVING count(*) > 1
 ), judged AS MATERIALIZED (
     SELECT f.n, f.user_key, f.entry_key, f.address_hmac, f.segment, f.variant, f.template_no, f.unknown_zone,
            {verdicts} AS gates, {first_reason} AS gate,
-           NOT %(transactional)s::boolean AND %(holdout)s::float8 IS NOT NULL
-               AND {holdout} < %(holdout)s::float8 AS hold_out
+           NOT %(transactional)s::boolean AND %(holdout_below)s::bytea IS NOT NULL
+               AND {holdout} < %(holdout_below)s::bytea AS hold_out
     FROM (
         SELECT p.*, c.variant, c.template_no, c.required, c.special,
                coalesce(z.quiet, %(quiet_elsewhere)s::boolean) AS quiet,
@@ -178,23 +188,24 @@ WITH contents AS MATERIALIZED (
             FROM (
                 SELECT s.n, s.user_key, s.entry_key, nullif(btrim(s.address, E' \\t\\r\\n'), '') AS address,
                        s.timezone, s.segment, s.consent, s.exited, s.goal_at, s.vars
-                FROM {stage} s
-                JOIN (SELECT min(k.n) AS n FROM {stage} k
-                      GROUP BY k.user_key, k.entry_key, CASE WHEN coalesce(k.user_key, '') = '' THEN k.n END) first
-                  ON first.n = s.n
+                FROM {stage} s LEFT JOIN repeated r ON r.user_key = s.user_key AND r.entry_key = s.entry_key
+                WHERE (r.n < s.n) IS NOT TRUE
             ) s
             OFFSET 0
         ) p
         LEFT JOIN contents c ON c.segment = p.segment
-             AND (c.variant IS NULL OR p.part >= c.low AND (p.part < c.high OR c.high = 1))
+             AND (c.variant IS NULL OR p.part >= c.low AND (p.part < c.high OR c.high IS NULL))
         LEFT JOIN zones z ON z.name = p.timezone
         OFFSET 0
     ) f
+), firsts AS MATERIALIZED (
+    SELECT j.address_hmac, j.entry_key, min(j.n) AS n FROM judged j WHERE j.gate IS NULL
+    GROUP BY j.address_hmac, j.entry_key HAVING count(*) > 1
 ), single AS (
     SELECT j.*,
            CASE WHEN j.gate IS NOT NULL THEN j.gate{apart}
                 WHEN NOT %(addressed)s::boolean THEN NULL
-                WHEN j.n > min(j.n) FILTER (WHERE j.gate IS NULL) OVER (PARTITION BY j.address_hmac, j.entry_key)
+                WHEN j.n > first.n
                      OR EXISTS (SELECT FROM {schema}.deliveries o
                                 WHERE o.address_hmac = j.address_hmac AND o.loop_id = ANY (%(loop_ids)s::text[])
                                   AND o.step_id = ANY (%(step_ids)s::text[])
@@ -204,6 +215,7 @@ WITH contents AS MATERIALIZED (
                                   AND o.user_key <> j.user_key AND o.status NOT IN ('expired', 'cancelled'))
                      THEN 'duplicate_address' END AS reason
     FROM judged j
+    LEFT JOIN firsts first ON first.address_hmac = j.address_hmac AND first.entry_key = j.entry_key{people}
 ){cap}
 SELECT r.n, r.user_key, r.entry_key, r.address_hmac, r.segment, r.variant, r.template_no, r.unknown_zone, r.gates,
        r.hold_out, CASE WHEN r.why IS NOT NULL THEN 'skip' WHEN r.hold_out THEN 'hold_out' ELSE 'send' END AS verdict,
@@ -218,8 +230,10 @@ _BRAKE = """,
 
 # Several entries of a person in one run would be closer than `every`: the first of them enters.
 _APART = """
-                WHEN j.n > min(j.n) FILTER (WHERE j.gate IS NULL) OVER (PARTITION BY j.user_key)
-                     THEN 'already_entered'"""
+                WHEN j.n > person.n THEN 'already_entered'"""
+_PEOPLE = """
+    LEFT JOIN (SELECT k.user_key, min(k.n) AS n FROM judged k WHERE k.gate IS NULL
+               GROUP BY k.user_key HAVING count(*) > 1) person ON person.user_key = j.user_key"""
 
 # Over all loops, on the person or the address: what was sent in the window, what may still be on its way, and who
 # comes before in this run. Counted person by person through two indexes: a join would stand or fall with an estimate.
@@ -255,7 +269,8 @@ def decision(schema: str, stage: str, rules: Rules, *, explain: bool = False) ->
     capped = rules.cap is not None and not rules.transactional
     text = _JUDGED.replace("{cap}", _CAP if capped else "").replace("{last}", "capped" if capped else "single")
     text = text.replace("{brake}", _BRAKE if rules.brakes else "")
-    text = text.replace("{apart}", _APART if rules.every is not None and rules.several else "")
+    apart = rules.every is not None and rules.several
+    text = text.replace("{apart}", _APART if apart else "").replace("{people}", _PEOPLE if apart else "")
     text = text.replace("{counts}", _COUNTS).replace("{before}", _before(rules))
     text = text.replace("{verdicts}", every_verdict() if explain else "NULL::jsonb")
     return _filled(text.replace("{first_reason}", first_reason()), schema, stage)
@@ -265,19 +280,22 @@ def _before(rules: Rules) -> str:
     """How many mails this run has for the person or the address before this one; with `every` a person has one."""
     if not rules.several:
         return "0"
-    address = _EARLIER.replace("{whom}", "w.address_hmac")
+    # Whoever has no address, where none is needed, shares it with nobody.
+    mailbox = "w.address_hmac" if rules.addressed else "coalesce(w.address_hmac, convert_to(w.user_key, 'UTF8'))"
+    address = _EARLIER.replace("{whom}", mailbox)
     if rules.every is not None:
         return address
-    both = _EARLIER.replace("{whom}", "w.user_key, w.address_hmac")
-    return f"{_EARLIER.replace('{whom}', 'w.user_key')} + {address} - {both}"
+    person = 'w.user_key COLLATE "C"'  # which sorts faster than any language does
+    both = _EARLIER.replace("{whom}", f"{person}, {mailbox}")
+    return f"{_EARLIER.replace('{whom}', person)} + {address} - {both}"
 
 
 def _filled(text: str, schema: str, stage: str) -> str:
     parts = {
         "hmac": ADDRESS_HMAC.replace("{address}", "s.address"),
-        "sample": share_sql("%(sample_salt)s::text", "f.user_key"),
-        "holdout": share_sql("%(holdout_salt)s::text", "f.user_key"),
-        "variant": share_sql("%(variant_salt)s::text", "s.user_key"),
+        "sample": hash_sql("%(sample_salt)s::text", "f.user_key"),
+        "holdout": hash_sql("%(holdout_salt)s::text", "f.user_key"),
+        "variant": hash_sql("%(variant_salt)s::text", "s.user_key"),
         "stage": stage,
         "schema": schema,
     }

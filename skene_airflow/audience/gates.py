@@ -115,7 +115,7 @@ GATES: tuple[Gate, ...] = (
     Gate(
         Reason.NOT_SAMPLED,
         "the person is outside `sample`",
-        "%(sample)s::float8 IS NOT NULL AND {sample} >= %(sample)s::float8",
+        "%(sample_below)s::bytea IS NOT NULL AND {sample} >= %(sample_below)s::bytea",
         excuses=True,
     ),
     Gate(

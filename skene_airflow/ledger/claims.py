@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from psycopg import sql
+import psycopg
 from psycopg.types.json import Jsonb
 
 from skene_airflow.ledger.memory import Memory
@@ -44,14 +44,13 @@ class Claim(Memory):
         ``params`` are the decision's own; ``now``, ``loop_ids`` and ``held`` also tell whether the claim counts.
         ``brakes`` has how many people each of the decision's brakes lets pass.
         """
-        stage = f"{self._ledger.schema}.{self.run.stage_table}"
-        shape = self._ledger.sql("decide", "claim" if cut else "shadow").replace("/* decision */", decision)
         facts: dict[str, object] = {**params, **self._facts(cut)}
-        # Both sorts of a large audience fit in memory that the default of 4 MB would spill.
+        # Sorts and hashes of a large audience fit in memory that the default of 4 MB would spill.
         self.cur.execute("SET LOCAL work_mem = '64MB'")
-        # The statement is long and runs once: compiling it would cost more than it gains.
+        # The statements are long and run once: compiling them would cost more than it gains.
         self.cur.execute("SET LOCAL jit = off")
-        self.cur.execute(shape.replace("/* stage */", stage) + "\n" + self._ledger.sql("decide", "record"), facts)
+        self._judge(decision, facts)
+        self.cur.execute(self._filled("claim" if cut else "shadow") + "\n" + self._filled("record"), facts)
         counted = self.cur.fetchall()
         braked = sum(row["braked"] for row in counted)
         if braked:
@@ -65,8 +64,21 @@ class Claim(Memory):
         }
         self.cur.execute(self._ledger.sql("runs", "decided"), facts)
         decided = as_run(one(self.cur))
-        self.cur.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(self._ledger.schema, self.run.stage_table)))
+        self.cur.execute(self._filled("forget"))
         return decided
+
+    def _judge(self, decision: str, params: Mapping[str, object]) -> None:
+        """Keep what the decision says in a table, with statistics: its values stand in the text, as a statement that
+        makes a table takes no parameters."""
+        text = self._filled("judge").replace("/* decision */", decision)
+        self.cur.execute(psycopg.ClientCursor(self.cur.connection).mogrify(text, params))
+        self.cur.execute(self._filled("analyze"))
+
+    def _filled(self, name: str) -> str:
+        text, run_no = self._ledger.sql("decide", name), self.run.run_no
+        for table in ("stage", "judged"):
+            text = text.replace(f"/* {table} */", f"{self._ledger.schema}.{table}_{run_no}")
+        return text
 
     def _facts(self, cut: Cut | None) -> dict[str, object]:
         run = self.run

@@ -1,15 +1,26 @@
--- The claim: one statement that judges, claims, cuts batches, records and counts. Its first part, judged, is the
--- audience's decision; a shadow run has the same first and last parts and no claim between them.
+-- The audience's decision, and the claim: one statement that claims, cuts batches, records and counts. A shadow run has
+-- the same first and last parts and no claim between them.
+
+-- name: judge
+-- The decision in a table of its own, for as long as the transaction: the claim is planned on what is known of it, and
+-- not on estimates of estimates, which had it compare everybody with every batch.
+CREATE UNLOGGED TABLE /* judged */ AS
+/* decision */;
+
+-- name: analyze
+ANALYZE /* judged */;
+
+-- name: forget
+-- What a run knew of people on its way to a decision.
+DROP TABLE /* stage */, /* judged */;
 
 -- name: claim
 -- batch_size members make a batch; an entry given back (expired, cancelled) is taken over, and the run that had it
 -- keeps the outcome in its decision. Whoever lost a race reads as already_entered. The decision is narrow: what a
 -- mail needs of a person is fetched from the stage for those who get one.
-WITH judged AS MATERIALIZED (
-/* decision */
-), sends AS (
+WITH sends AS (
     SELECT j.*, (row_number() OVER (ORDER BY j.n) - 1) / %(batch_size)s AS ordinal
-    FROM judged j WHERE j.verdict = 'send'
+    FROM /* judged */ j WHERE j.verdict = 'send'
 ), cut AS (
     INSERT INTO {schema}.batches (run_no, loop_id, step_id, mode, provider, ordinal, shard, members, expires_at,
                                   marks, idem_key)
@@ -19,7 +30,7 @@ WITH judged AS MATERIALIZED (
     RETURNING batch_id, ordinal
 ), taken AS (
     UPDATE {schema}.decisions c SET outcome = d.status
-    FROM judged j JOIN {schema}.deliveries d
+    FROM /* judged */ j JOIN {schema}.deliveries d
       ON d.loop_id = %(loop_id)s AND d.step_id = %(step_id)s AND d.user_key = j.user_key AND d.entry_key = j.entry_key
     WHERE (j.verdict <> 'skip' OR j.reason = 'existing') AND d.status IN ('expired', 'cancelled')
       AND c.run_no = d.run_no AND c.user_key = d.user_key AND c.entry_key = d.entry_key AND c.verdict <> 'skip'
@@ -37,7 +48,7 @@ WITH judged AS MATERIALIZED (
     SELECT %(loop_id)s, %(step_id)s, j.user_key, j.entry_key, %(run_no)s, %(mode)s, coalesce(j.segment, 'none'),
            j.variant, CASE j.verdict WHEN 'hold_out' THEN 'held_out' ELSE 'existing' END, NULL, NULL, j.n, NULL,
            coalesce(j.address_hmac, ''), NULL, NULL, NULL
-    FROM judged j WHERE j.verdict = 'hold_out' OR j.reason = 'existing' AND %(held)s::text IS NULL
+    FROM /* judged */ j WHERE j.verdict = 'hold_out' OR j.reason = 'existing' AND %(held)s::text IS NULL
     ON CONFLICT (loop_id, step_id, user_key, entry_key) DO UPDATE
     SET run_no = excluded.run_no, mode = excluded.mode, segment = excluded.segment, variant = excluded.variant,
         status = excluded.status, reason = NULL, template_no = excluded.template_no, batch_id = excluded.batch_id,
@@ -50,12 +61,12 @@ WITH judged AS MATERIALIZED (
     SELECT j.n, j.user_key, j.entry_key, j.segment, j.variant, j.unknown_zone, j.hold_out,
            CASE WHEN j.verdict <> 'skip' AND c.user_key IS NULL THEN 'skip' ELSE j.verdict END AS verdict,
            CASE WHEN j.verdict <> 'skip' AND c.user_key IS NULL THEN 'already_entered' ELSE j.reason END AS reason
-    FROM judged j LEFT JOIN claimed c ON c.user_key = j.user_key AND c.entry_key = j.entry_key
+    FROM /* judged */ j LEFT JOIN claimed c ON c.user_key = j.user_key AND c.entry_key = j.entry_key
 ),
 
 -- name: shadow
-WITH final AS MATERIALIZED (
-/* decision */
+WITH final AS (
+    SELECT n, user_key, entry_key, segment, variant, unknown_zone, hold_out, verdict, reason FROM /* judged */
 ),
 
 -- name: record

@@ -7,8 +7,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from skene_airflow.audience.assignment import HOLDOUT, SAMPLE, VARIANT, ranges, salt, share, share_sql
+from skene_airflow.audience.assignment import HOLDOUT, SAMPLE, VARIANT, bound, hash_sql, ranges, salt, share
 
 MANY = 100_000
 
@@ -17,12 +19,24 @@ def test_it_is_the_same_in_sql_and_python_for_a_hundred_thousand_keys(
     connect: Callable[[], psycopg.Connection[Any]],
 ) -> None:
     keys = [f"{n}" if n % 3 else f"ключ-{n}-é😀'\"\\%" for n in range(MANY)]
+    # Also where the border is somebody's own number: nobody is below it but those who are.
+    numbers = [0.0, 0.05, 1 / 3, 0.52, *(share("loop/holdout", key) for key in keys[:40]), 1.0]
     with connect() as conn:
         rows = conn.execute(
-            f"SELECT k, {share_sql('%(salt)s::text', 'k')} FROM unnest(%(keys)s::text[]) AS t (k)",
-            {"salt": "loop/holdout", "keys": keys},
+            f"SELECT k, ARRAY(SELECT h < b FROM unnest(%(bounds)s::bytea[]) WITH ORDINALITY AS u (b, n) ORDER BY n)"
+            f" FROM (SELECT k, {hash_sql('%(salt)s::text', 'k')} AS h FROM unnest(%(keys)s::text[]) AS t (k)) t",
+            {"salt": "loop/holdout", "keys": keys, "bounds": [bound(number) for number in numbers]},
         )
-        assert all(found == share("loop/holdout", key) for key, found in rows)
+        for key, below in rows:
+            mine = share("loop/holdout", key)
+            assert below == [mine < number for number in numbers], key
+
+
+@given(st.integers(0, 2**60 - 1), st.floats(0, 1))
+def test_a_bound_parts_the_hashes_where_the_number_parts_the_shares(bits: int, number: float) -> None:
+    digest = (bits << 4).to_bytes(8) + b"\xff" * 24
+    assert (digest < bound(number)) == (bits / 2.0**60 < number)
+    assert (digest < bound(bits / 2.0**60)) == (bits / 2.0**60 < bits / 2.0**60)
 
 
 def test_the_value_is_the_documented_one() -> None:

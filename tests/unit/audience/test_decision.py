@@ -326,3 +326,14 @@ def test_a_run_decides_the_same_whatever_order_its_rows_lie_in(conn: Connection)
     conn.execute("INSERT INTO skene.stage_1 SELECT * FROM again ORDER BY n DESC")
     assert {row["n"]: (row["verdict"], row["reason"]) for row in decide(conn, **facts)} == first
     assert len(first) == 50
+
+
+@pytest.mark.parametrize("every", [None, timedelta(days=30)])
+def test_a_cap_counts_nobody_together_who_has_no_address_and_needs_none(
+    conn: Connection, every: timedelta | None
+) -> None:
+    for entry in ("a", "b") if every is None else ("a",):
+        stage(conn, ("1", None), ("2", None), ("3", None), entry_key=entry)
+    found = decide(conn, addressed=False, several=True, every=every, cap=RateValue(count=1, window=timedelta(days=7)))
+    capped = [row["user_key"] for row in found if row["reason"] == "frequency_capped"]
+    assert sorted(capped) == ([] if every else ["1", "2", "3"])
