@@ -42,7 +42,17 @@ _OURS: Final[dict[str, tuple[str, ...]]] = {
     "decisions_v": ("loop_id", "step_id", "as_of", "user_key", "entry_key", "verdict", "reason", "segment", "variant"),
 }  # fmt: skip
 """What a person may read of the relations that have people in them."""
-_COUNTS: Final = ("runs_v", "funnel_v", "adoption_v")
+_COUNTS: Final[dict[str, tuple[str, ...]]] = {
+    "runs_v": (
+        "loop_id", "step_id", "run_id", "mode", "as_of", "candidates", "duplicate_rows", "verdicts", "statuses",
+        "started_at", "finished_at",
+    ),
+    "funnel_v": (
+        "loop_id", "step_id", "segment", "variant", "day", "candidates", "held_out", "skipped", "sent", "delivered",
+        "clicked", "converted",
+    ),
+    "adoption_v": ("feature", "week", "eligible", "adopted", "reached_by"),
+}  # fmt: skip
 """Views without people."""
 
 
@@ -100,7 +110,7 @@ def wanted(wish: Wish) -> list[Table]:
     """Every table with what is wanted of it, in a fixed order."""
     who, key = people(wish.loops)
     entries = [_ours(wish, name, columns) for name, columns in _OURS.items() if name in wish.relations]
-    entries += [_counts(wish, name) for name in _COUNTS if name in wish.relations]
+    entries += [_counts(wish, name, columns) for name, columns in _COUNTS.items() if name in wish.relations]
     entries.append(_people(wish, who, key))
     app = {table: _watched(wish, table, ops) for table, ops in watched(wish.loops).items()}
     shown = app.setdefault(who, {"table": _table(who)})
@@ -146,12 +156,10 @@ def _ours(wish: Wish, name: str, columns: tuple[str, ...]) -> Table:
     return entry
 
 
-def _counts(wish: Wish, name: str) -> Table:
+def _counts(wish: Wish, name: str, columns: tuple[str, ...]) -> Table:
     entry: Table = {"table": _table((wish.schema, name))}
     if wish.staff:
-        entry["select_permissions"] = [
-            {"role": wish.staff, "permission": {"columns": "*", "filter": {}, "allow_aggregations": True}}
-        ]
+        entry["select_permissions"] = [_select(wish.staff, columns, {}, allow_aggregations=True)]
     return entry
 
 
