@@ -179,15 +179,15 @@ WITH contents AS MATERIALIZED (
     FROM (
         SELECT p.*, c.variant, c.template_no, c.required, c.special,
                coalesce(z.quiet, %(quiet_elsewhere)s::boolean) AS quiet,
-               coalesce(z.due, %(due_elsewhere)s::boolean) AS due,
+               p.in_time AND coalesce(z.due, %(due_elsewhere)s::boolean) AS due,
                %(zoned)s::boolean AND z.name IS NULL AS unknown_zone
         FROM (
             SELECT s.n, s.user_key, %(entry_prefix)s::text || s.entry_key AS entry_key, s.address,
-                   {hmac} AS address_hmac, s.timezone, s.segment, s.consent, s.exited, s.goal_at, s.vars,
-                   CASE WHEN %(varied)s::boolean THEN {variant} END AS part
+                   {hmac} AS address_hmac, s.timezone, s.segment, s.consent, s.exited, s.goal_at,
+                   s.due IS NOT FALSE AS in_time, s.vars, CASE WHEN %(varied)s::boolean THEN {variant} END AS part
             FROM (
                 SELECT s.n, s.user_key, s.entry_key, nullif(btrim(s.address, E' \\t\\r\\n'), '') AS address,
-                       s.timezone, s.segment, s.consent, s.exited, s.goal_at, s.vars
+                       s.timezone, s.segment, s.consent, s.exited, s.goal_at, s.due, s.vars
                 FROM {stage} s LEFT JOIN repeated r ON r.user_key = s.user_key AND r.entry_key = s.entry_key
                 WHERE (r.n < s.n) IS NOT TRUE
             ) s

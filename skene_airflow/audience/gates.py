@@ -84,6 +84,12 @@ GATES: tuple[Gate, ...] = (
         f"{_ENTERED} OR {_TOO_SOON}",
     ),
     Gate(
+        Reason.NOT_DUE,
+        "the local time of the schedule is not in this run's hour, or the mail of the step before is not old enough,"
+        " too old, or was never sent",
+        "NOT f.due",
+    ),
+    Gate(
         Reason.STOPPED,
         "the loop is stopped",
         "EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id = '*' OR t.loop_id = ANY (%(loop_ids)s::text[]))",
@@ -98,11 +104,6 @@ GATES: tuple[Gate, ...] = (
         Reason.EXISTING,
         "the person qualified when the loop, or its rule of entry, was new",
         "%(existing)s::boolean",
-    ),
-    Gate(
-        Reason.NOT_DUE,
-        "the local time of the schedule is not in this run's hour",
-        "NOT f.due",
     ),
     Gate(Reason.EXITED, "the person has left by `exit`", f"f.exited OR {_REACHED}"),
     Gate(Reason.NO_SEGMENT, "no segment fits", "f.segment IS NULL"),

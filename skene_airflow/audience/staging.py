@@ -37,12 +37,16 @@ COLUMNS = (
     "consent",
     "exited",
     "goal_at",
+    "due",
     "vars",
 )
 """The columns of a stage, in the order of the staging query."""
 
 _LONGEST = 1_000
 """The longest entry key, in characters: an index row has room for about 2,700 bytes. A longer one is its hash."""
+
+_ALIAS = {"character": "bpchar"}
+"""Names of types that would be cut to one character."""
 
 _VALUES = "(SELECT to_jsonb(v) FROM (SELECT {kept}) AS v)"
 _EXITS = "SELECT DISTINCT x.{key}::text AS key FROM (\n"
@@ -56,7 +60,8 @@ class Wanted:
 
     ``keep`` are the columns that mails read, ``per`` those that once is per (``each_run``: the moment that the run is
     for, also where only `every` keeps entries apart), ``consent`` the column of consent, ``leaves`` the query of those
-    who have left, ``goal`` what those who reached it leave by.
+    who have left, ``goal`` what those who reached it leave by. Where the step ``follows`` another, nobody is due by
+    its condition alone.
     """
 
     user: UserColumns
@@ -69,6 +74,7 @@ class Wanted:
     consent: str | None = None
     leaves: str | None = None
     goal: Goal | None = None
+    follows: bool = False
 
     def columns(self) -> list[str]:
         """The columns that the condition must return."""
@@ -78,10 +84,16 @@ class Wanted:
 
 
 def staging(
-    conn: psycopg.Connection[Any], question: Question, columns: Mapping[str, str], wanted: Wanted, everybody: str
+    conn: psycopg.Connection[Any],
+    question: Question,
+    columns: Mapping[str, str],
+    wanted: Wanted,
+    everybody: str,
+    people: Sequence[str] | None = None,
 ) -> Text:
     """The statement that stages ``question``, whose columns have these types; ``everybody`` names the one segment of
-    a step without segments. Raises QueryError for a column that is missing or of the wrong type."""
+    a step without segments, ``people`` has the keys of those who are asked for (None: all). Raises QueryError for a
+    column that is missing or of the wrong type."""
     _check(columns, wanted)
     values = literals(conn, question)
     text = with_parts(Text(), question, values, _parts(wanted)).ours("SELECT ")
@@ -89,7 +101,11 @@ def staging(
     text.ours('\nFROM (\nSELECT row_number() OVER () AS "skene n", ')
     _segment(text, wanted, values, everybody)
     text.ours(' AS "skene segment", q.* FROM (\n').theirs(bind(question.query, values), "the query")
-    text.ours("\n) AS q\n) AS q")
+    text.ours("\n) AS q")
+    if people is not None:
+        keys, kind = sql.Literal(list(people)).as_string(conn), columns[wanted.user.key]
+        text.ours(f"\nWHERE q.{_name(wanted.user.key)} = ANY ({keys}::text[]::{_ALIAS.get(kind, kind)}[])")
+    text.ours("\n) AS q")
     for part in _parts(wanted):
         text.ours(f'\nLEFT JOIN "{part.name}" ON "{part.name}".key = q.{_name(wanted.user.key)}::text')
     return text
@@ -160,6 +176,7 @@ def _outer(conn: psycopg.Connection[Any], question: Question, columns: Mapping[s
         f"q.{_name(wanted.consent)} IS TRUE" if wanted.consent else "NULL::boolean",
         '"skene exits".key IS NOT NULL' if wanted.leaves is not None else "false",
         '"skene goals".at' if wanted.goal is not None else "NULL::timestamptz",
+        "false" if wanted.follows else "true",
         _VALUES.replace("{kept}", kept) if kept else "'{}'::jsonb",
     ]
 

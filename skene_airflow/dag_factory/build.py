@@ -1,4 +1,4 @@
-"""One loop as a DAG. Nothing here touches a database, the network, or an Airflow Connection or Variable."""
+"""One loop as its DAGs. Nothing here touches a database, the network, or an Airflow Connection or Variable."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
+from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param, TaskGroup
 
-from skene_airflow.dag_factory.docs import describe
+from skene_airflow.dag_factory.docs import describe, when
 from skene_airflow.dag_factory.knobs import (
     dag_arguments,
     no_words_to_programmers,
@@ -18,6 +18,7 @@ from skene_airflow.dag_factory.knobs import (
     task_defaults,
 )
 from skene_airflow.hooks.settings import default_timezone
+from skene_airflow.loop.journeys import dags_of
 from skene_airflow.loop.schema import AssetTrigger, ScheduleTrigger
 from skene_airflow.loop.shared import SharedFiles
 from skene_airflow.operators.evaluate import EvaluateOperator
@@ -28,7 +29,7 @@ from skene_airflow.operators.segment import SegmentOperator
 from skene_airflow.operators.send import SendOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from skene_airflow.loop.schema import Loop, Step
 
@@ -54,19 +55,29 @@ class Extras:
 
 
 def build_dag(loop: Loop, extras: Extras | None = None, shared: SharedFiles | None = None) -> DAG:
-    """The DAG of a loop, checked as Airflow will check it; ``shared`` saves reading shared files again and again.
+    """The DAG with the loop's own id. Raises as build_dags does."""
+    return build_dags(loop, extras, shared)[0]
 
-    Raises LoopError for what this Airflow does not have, and Airflow's own errors (such as AirflowTimetableInvalid).
+
+def build_dags(loop: Loop, extras: Extras | None = None, shared: SharedFiles | None = None) -> list[DAG]:
+    """The loop's DAG, and the one of the steps that it comes round too seldom for, if there are any.
+
+    They are checked as Airflow will check them; ``shared`` saves reading shared files again and again. Raises
+    LoopError for what this Airflow does not have, and Airflow's own errors (such as AirflowTimetableInvalid).
     """
     extras = extras or Extras()
     refuse_unknown_executor(loop)
     version = loop_version(loop, shared or SharedFiles(loop.root))
+    return [_build(dag_id, steps, loop, extras, version) for dag_id, steps in dags_of(loop).items()]
+
+
+def _build(dag_id: str, steps: Sequence[Step], loop: Loop, extras: Extras, version: str) -> DAG:
     with no_words_to_programmers(loop):
         dag = DAG(
-            dag_id=loop.id,
+            dag_id=dag_id,
             description=loop.opinion,
-            doc_md=describe(loop, version),
-            schedule=schedule(loop),
+            doc_md=describe(loop, version, steps),
+            schedule=schedule(loop) if dag_id == loop.id else CronTriggerTimetable("0 * * * *", timezone="UTC"),
             catchup=False,
             max_active_runs=1,
             tags=sorted({"skene", loop.type, *loop.tags}),
@@ -74,9 +85,12 @@ def build_dag(loop: Loop, extras: Extras | None = None, shared: SharedFiles | No
             params={"mode": mode_param()},
             allowed_run_types=RUN_TYPES_WITHOUT_BACKFILL if loop.backfill == "forbid" else None,
             on_success_callback=extras.on_success_callback,
-            **dag_arguments(loop, extras),
+            **dag_arguments(loop, steps[0], extras),
         )
-    add_tasks(dag, LoopRef(loop, loop.steps[0], version), extras)
+    for step in steps:
+        # No step waits for another, so that none skips or fails another.
+        group = TaskGroup(step.id, dag=dag, tooltip=when(step)) if step is not loop.steps[0] else None
+        add_tasks(dag, LoopRef(loop, step, version), extras, group)
     dag.validate()  # type: ignore[no-untyped-call] # Airflow left it without types
     dag.check_cycle()
     return dag
@@ -89,16 +103,16 @@ def loop_version(loop: Loop, shared: SharedFiles) -> str:
     return sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-def add_tasks(dag: DAG, ref: LoopRef, extras: Extras) -> None:
+def add_tasks(dag: DAG, ref: LoopRef, extras: Extras, group: TaskGroup | None = None) -> None:
     """Put the tasks of one step into the DAG: evaluate → segment → send, once for each shard → report."""
-    limit = execution_timeout(ref.step)
-    at_first: dict[str, Any] = {"task_id": "evaluate", "dag": dag, "loop": ref, "execution_timeout": limit}
-    ready = ref.step.ready
+    of_all: dict[str, Any] = {"dag": dag, "task_group": group, "loop": ref}
+    limit, ready = execution_timeout(ref), ref.step.ready
+    at_first: dict[str, Any] = {"task_id": "evaluate", "execution_timeout": limit, **of_all}
     evaluate = WaitingEvaluateOperator(ready=ready, **at_first) if ready else EvaluateOperator(**at_first)
-    segment = SegmentOperator(task_id="segment", dag=dag, loop=ref)
-    send = SendOperator.partial(task_id="send", dag=dag, loop=ref).expand(shard=segment.output)
+    segment = SegmentOperator(task_id="segment", **of_all)
+    send = SendOperator.partial(task_id="send", **of_all).expand(shard=segment.output)
     callbacks = report_callbacks(ref.loop, ref.step, extras)
-    report = ReportOperator(task_id="report", dag=dag, loop=ref, trigger_rule="all_done", **callbacks)
+    report = ReportOperator(task_id="report", trigger_rule="all_done", **of_all, **callbacks)
     evaluate >> segment >> send >> report
 
 
@@ -114,9 +128,10 @@ def schedule(loop: Loop) -> CronTriggerTimetable | list[Asset] | None:
     return None
 
 
-def execution_timeout(step: Step) -> timedelta | None:
+def execution_timeout(ref: LoopRef) -> timedelta | None:
     """A little above the condition's own timeout; Postgres keeps that one, or the query would outlive its task."""
-    return step.condition.timeout + GRACE if step.condition else None
+    condition = ref.loop.condition_of(ref.step)
+    return condition.timeout + GRACE if condition else None
 
 
 def mode_param() -> Param:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from skene_airflow.loop.schema import AssetTrigger, EmailAction, ScheduleTrigger
+from skene_airflow.loop.journeys import dags_of
+from skene_airflow.loop.schema import AfterTrigger, AssetTrigger, EmailAction, ScheduleTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from skene_airflow.errors import LoopError
     from skene_airflow.loop.schema import Loop, Step
@@ -16,10 +17,15 @@ if TYPE_CHECKING:
 _UNITS = ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "m"), (timedelta(seconds=1), "s"))
 
 
-def describe(loop: Loop, version: str) -> str:
-    """Markdown: the opinion, then when, who, what, how often and where from, then the YAML as it stands."""
-    facts = "\n".join(f"- **{name}**: {text}" for name, text in _facts(loop))
-    return f"{loop.opinion}\n\n{facts}\n\n`{loop.file}`, version `{version}`:\n\n{_fenced(loop.text, 'yaml')}\n"
+def describe(loop: Loop, version: str, steps: Sequence[Step]) -> str:
+    """Markdown: the opinion, when, who and what of each step, how often and how late, then the YAML as it stands.
+
+    ``steps`` are those of one of the loop's DAGs; where the others run is told too.
+    """
+    said = [_listed(_of_step(loop, step), step.id if len(loop.steps) > 1 else "") for step in steps]
+    said += [_elsewhere(loop, steps), _listed(_facts(loop))]
+    file = f"`{loop.file}`, version `{version}`:\n\n{_fenced(loop.text, 'yaml')}\n"
+    return "\n\n".join([loop.opinion, *filter(None, said), file])
 
 
 def describe_faults(stem: str, error: LoopError) -> str:
@@ -28,11 +34,25 @@ def describe_faults(stem: str, error: LoopError) -> str:
     return f"**The loop `{stem}` is broken and sends nothing until its file is mended.**\n\n{faults}\n"
 
 
-def _facts(loop: Loop) -> Iterator[tuple[str, str]]:
-    step = loop.steps[0]
-    yield "When", _when(step)
+def _listed(facts: Iterable[tuple[str, str]], step_id: str = "") -> str:
+    heading = f"Step `{step_id}`:\n\n" if step_id else ""
+    return heading + "\n".join(f"- **{name}**: {text}" for name, text in facts)
+
+
+def _elsewhere(loop: Loop, here: Sequence[Step]) -> str:
+    others = {dag_id: steps for dag_id, steps in dags_of(loop).items() if list(here) != steps}
+    told = [f"{', '.join(f'`{step.id}`' for step in steps)} in the DAG `{dag_id}`" for dag_id, steps in others.items()]
+    words = f"Other steps of this loop: {'; '.join(told)}. Pausing one of the DAGs does not pause the other."
+    return words if told else ""
+
+
+def _of_step(loop: Loop, step: Step) -> Iterator[tuple[str, str]]:
+    yield "When", when(step)
     yield "Who", _who(loop, step)
     yield "What", _what(loop, step)
+
+
+def _facts(loop: Loop) -> Iterator[tuple[str, str]]:
     yield "How often", _how_often(loop)
     yield "Not later than", f"{duration(loop.expires_after)} after the planned time"
     yield "Runs by hand", "decide and record only, unless started with mode `live`"
@@ -40,8 +60,12 @@ def _facts(loop: Loop) -> Iterator[tuple[str, str]]:
         yield "Mode", f"`{loop.mode}`: nothing is sent"
 
 
-def _when(step: Step) -> str:
+def when(step: Step) -> str:
+    """What makes a step run, in a few words."""
     trigger = step.trigger
+    if isinstance(trigger, AfterTrigger):
+        parent = f"`{trigger.step}`" if trigger.step else "the first step"
+        return f"{duration(trigger.wait)} after {parent} was sent to the person, until {duration(trigger.end)} after it"
     if isinstance(trigger, ScheduleTrigger) and trigger.timezone == "user":
         return f"`{trigger.cron}` by each person's own clock, looked at every hour"
     if isinstance(trigger, ScheduleTrigger):
@@ -52,9 +76,12 @@ def _when(step: Step) -> str:
 
 
 def _who(loop: Loop, step: Step) -> str:
-    limit = f" (at most {duration(step.condition.timeout)})" if step.condition else ""
+    condition = loop.condition_of(step)
+    limit = f" (at most {duration(condition.timeout)})" if condition else ""
     source, key = loop.connections.source, loop.user.key
-    return f"the rows of the condition{limit}, read from `{source}`; people are told apart by `{key}`"
+    rows = "the rows of the condition" if step.condition else f"the rows of `{loop.user.table}`"
+    whose = " of those whose turn it is" if isinstance(step.trigger, AfterTrigger) else ""
+    return f"{rows}{whose}{limit}, read from `{source}`; people are told apart by `{key}`"
 
 
 def _what(loop: Loop, step: Step) -> str:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, get_parsing_context
 
-from skene_airflow.dag_factory.build import Extras, build_dag
+from skene_airflow.dag_factory.build import Extras, build_dags
 from skene_airflow.dag_factory.stand_in import UPKEEP, dag_id_of, stand_in
 from skene_airflow.dag_factory.upkeep import upkeep_dag
 from skene_airflow.errors import LoopError, SettingsError
 from skene_airflow.hooks.settings import airflow_settings
 from skene_airflow.loop import codes
+from skene_airflow.loop.journeys import AFTER
 from skene_airflow.loop.memo import memo
 from skene_airflow.nouns import Fault
 from skene_airflow.stages.check import Remembered, check_folder, check_one, check_some
@@ -36,7 +37,7 @@ def load_loops(
     on_failure_callback: Callable[..., Any] | None = None,
     on_success_callback: Callable[..., Any] | None = None,
 ) -> dict[str, DAG]:
-    """Every loop of ``folder`` as a DAG, by DAG id; ``globals().update(load_loops())`` publishes them.
+    """Every loop of ``folder`` as its DAGs, by DAG id; ``globals().update(load_loops())`` publishes them.
 
     Without ``folder`` it is ``[skene] loops_folder``, and if that is empty, ``loops/`` beside the folder of the
     calling file. The further arguments go to every DAG. A file with faults becomes a DAG under its own name that
@@ -54,15 +55,17 @@ def _load(root: Path, extras: Extras) -> dict[str, DAG]:
     if only == UPKEEP:
         return {UPKEEP: upkeep_dag(root, extras)}
     remembered = Remembered(root, memo())
-    if only and "__" in only:  # made of a name that cannot be a loop's
-        found = check_some(root, lambda stem: stem == only or dag_id_of(stem) == only, remembered)
-    elif only:
-        found = check_one(root, only, remembered)
+    # An id with `__` in it is that of a loop's second DAG, or was made of a name that cannot be a loop's.
+    mine = only.removesuffix(AFTER) if only else None
+    if mine and "__" in mine:
+        found = check_some(root, lambda stem: stem == mine or dag_id_of(stem) == mine, remembered)
+    elif mine:
+        found = check_one(root, mine, remembered)
     else:
         found = check_folder(root, remembered)
     remembered.save()
     built = [build(loop, extras, remembered.shared) for loop in found.loops]
-    dags = {dag.dag_id: dag for dag in built if isinstance(dag, DAG)}
+    dags = {dag.dag_id: dag for made in built if not isinstance(made, LoopError) for dag in made}
     dags |= _stand_ins([*found.errors, *(error for error in built if isinstance(error, LoopError))])
     return dags if only else dags | {UPKEEP: upkeep_dag(root, extras)}
 
@@ -79,10 +82,10 @@ def loops_root(folder: str | Path) -> Path:
     return root
 
 
-def build(loop: Loop, extras: Extras, shared: SharedFiles) -> DAG | LoopError:
-    """The loop's DAG, or its faults: whatever one loop does to Airflow, the others must still be published."""
+def build(loop: Loop, extras: Extras, shared: SharedFiles) -> list[DAG] | LoopError:
+    """The loop's DAGs, or its faults: whatever one loop does to Airflow, the others must still be published."""
     try:
-        return build_dag(loop, extras, shared)
+        return build_dags(loop, extras, shared)
     except LoopError as error:
         return LoopError(error.faults, loop.file)
     except Exception as error:  # noqa: BLE001 - see above

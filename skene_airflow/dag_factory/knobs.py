@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from skene_airflow.errors import LoopError
 from skene_airflow.loop import codes
+from skene_airflow.loop.journeys import dag_id_of_step
 from skene_airflow.loop.schema import EmailAction
 from skene_airflow.operators.retry import LoopRetryPolicy
 
@@ -29,13 +30,13 @@ def task_defaults(loop: Loop, extras: Extras) -> dict[str, Any]:
     return {**extras.default_args, **owner, **retries(loop.recovery), **_said(loop, _OF_TASKS)}
 
 
-def dag_arguments(loop: Loop, extras: Extras) -> dict[str, Any]:
-    """What the loop says of the whole DAG, and who hears of a run that failed."""
+def dag_arguments(loop: Loop, first: Step, extras: Extras) -> dict[str, Any]:
+    """What the loop says of a whole DAG whose ``first`` step this is, and who hears of a run that failed."""
     alerts = []
     if loop.alerts:
         from skene_airflow.notifications.run_failed import RunFailedNotifier
 
-        alerts = [RunFailedNotifier(**_channel_of(loop, loop.steps[0]))]
+        alerts = [RunFailedNotifier(**_channel_of(loop, first))]
     said = _said(loop, _OF_DAGS)
     if "access_control" in said:
         said["access_control"] = _roles(loop)
@@ -125,6 +126,7 @@ def _said(loop: Loop, names: tuple[str, ...]) -> dict[str, Any]:
 def _channel_of(loop: Loop, step: Step) -> dict[str, Any]:
     return {
         "loop_id": loop.id,
+        "dag_id": dag_id_of_step(loop, step),
         "to": tuple(alert.email for alert in loop.alerts),
         "conn_id": loop.email_connection(step),
         "sender": step.action.from_ if isinstance(step.action, EmailAction) else None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import DAG, get_parsing_context
 
 from skene_airflow.dag_factory.docs import describe_faults
+from skene_airflow.loop.journeys import AFTER
 from skene_airflow.operators.broken import BrokenLoopOperator
 
 if TYPE_CHECKING:
@@ -25,14 +26,15 @@ _LOOP_ID = re.compile(rf"(?!{UPKEEP}$)(?!.*__)[a-z][a-z0-9_]*")
 
 
 def stand_in(stem: str, error: LoopError) -> DAG:
-    """A DAG that shows what is wrong with a loop file, and fails with it instead of sending anything.
+    """The DAG that shows what is wrong with a loop file, and fails with it instead of sending anything.
 
-    For a task that was queued from the file's last good version it has that task, so that the task, too, fails with
-    the faults and not for being unknown.
+    For a task that was queued from the file's last good version it is the DAG of that task, and has it, so that the
+    task, too, fails with the faults and not for being unknown.
     """
     log.error("The loop %s is broken:\n%s", stem, error)
+    dag_id, asked = dag_id_of(stem), get_parsing_context().dag_id
     dag = DAG(
-        dag_id=dag_id_of(stem),
+        dag_id=dag_id + AFTER if asked == dag_id + AFTER else dag_id,
         dag_display_name=stem,
         description="This loop's file is broken: see the docs of this DAG",
         doc_md=describe_faults(stem, error),

@@ -12,6 +12,7 @@ from skene_airflow.dag_factory.folder import build
 from skene_airflow.dag_factory.stand_in import UPKEEP, dag_id_of, stand_in
 from skene_airflow.dag_factory.upkeep import upkeep_dag
 from skene_airflow.errors import LoopError
+from skene_airflow.loop.journeys import AFTER
 from skene_airflow.loop.memo import memo
 from skene_airflow.stages.check import Remembered, check_one
 
@@ -30,24 +31,29 @@ class RefusedDag(DAG):
 
 
 def dags_of_loop(root: str, file: str) -> dict[str, DAG]:
-    """The DAG of one loop file (its path in the loops folder); nothing if the file is gone.
+    """The DAGs of one loop file (its path in the loops folder); nothing if the file is gone.
 
     A broken file's DAG is refused with the faults, and its file gets an import error; for a task that was queued
     from its last good version there is a DAG that fails with the faults.
     """
     asked, dag_id = get_parsing_context().dag_id, dag_id_of(Path(file).name)
-    if asked not in (None, dag_id):
+    if asked not in (None, dag_id, dag_id + AFTER):
         return {}
     remembered = Remembered(Path(root), memo())
     found, shown = check_one(Path(root), Path(file).stem, remembered), f"{Path(root).name}/{file}"
     remembered.save()
     for error in found.errors:
         if error.file == shown:
-            return {dag_id: refused(file, error)}
+            return by_id(refused(file, error))
     for loop in found.loops:
         built = build(loop, Extras(), remembered.shared)
-        return {dag_id: refused(file, built) if isinstance(built, LoopError) else built}
+        return by_id(refused(file, built)) if isinstance(built, LoopError) else by_id(*built)
     return {}
+
+
+def by_id(*dags: DAG) -> dict[str, DAG]:
+    """The DAGs under the names that a DAG file publishes them by."""
+    return {dag.dag_id: dag for dag in dags}
 
 
 def refused(file: str, error: LoopError) -> DAG:

@@ -27,9 +27,12 @@ class Memory:
         row = self.cur.fetchone()
         return (row["entry_rule"], row["key_column"]) if row else None
 
-    def usual_size(self, names: Names) -> float | None:
-        """How many people recent live runs of the step mailed: the median; None before its first claim."""
-        self.cur.execute(self._ledger.sql("runs", "usual_size"), names.facts())
+    def usual_size(self, names: Names, *, idle: bool = False) -> float | None:
+        """How many people recent live runs of the step mailed: the median; None before its first claim.
+
+        ``idle``: runs that found nobody say nothing of it.
+        """
+        self.cur.execute(self._ledger.sql("runs", "usual_size"), {**names.facts(), "idle": idle})
         people: float | None = one(self.cur)["people"]
         return people
 
@@ -56,7 +59,7 @@ class Blank(Memory):
     def last_claimed(self, names: Names) -> None:
         """Nobody ever entered."""
 
-    def usual_size(self, names: Names) -> None:
+    def usual_size(self, names: Names, *, idle: bool = False) -> None:
         """No run was live."""
 
     def last_tick(self, names: Names) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from skene_airflow.ledger.journeys import Filling, Followed
 from skene_airflow.nouns import Mode, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from skene_airflow.ledger.journeys import Following
     from skene_airflow.ledger.ledger import Cursor, Ledger
 
 
@@ -118,18 +121,15 @@ class Stage:
         self._ledger, self._cur, self.run = ledger, cur, run
 
     @contextmanager
-    def rows(self, names: Sequence[str]) -> Iterator[psycopg.Copy]:
-        """Make the run's own stage table and take its rows, columns ``names``, in PostgreSQL's COPY text format."""
+    def filling(self, following: Following | None = None) -> Iterator[Filling]:
+        """The run's own stage table, empty, while it is filled; for a step that follows another with ``following``."""
         table = sql.Identifier(self._ledger.schema, self.run.stage_table)
         like = sql.Identifier(self._ledger.schema, "stage")
         self._cur.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(table, like))
-        columns = sql.SQL(", ").join(map(sql.Identifier, names))
-        try:
-            with self._cur.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(table, columns)) as copy:
-                yield copy
-        except psycopg.Error as error:  # here, or the source that is being read meanwhile would seem to have failed
-            raise self._ledger.refused(error) from None
-        self.copied = self._cur.rowcount
+        made = Filling if following is None else partial(Followed, following=following)
+        filling = made(self._ledger, self._cur, table)
+        yield filling
+        self.copied = filling.finish()
         self._cur.execute(sql.SQL("ANALYZE {}").format(table))
 
     def keep(self, sha256: str, content: str) -> int:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, PrivateAttr
 
@@ -54,6 +54,9 @@ __all__ = [
     "UserColumns",
     "Variant",
 ]
+
+
+_EVERYBODY: Final = "SELECT * FROM {table}"
 
 
 class Step(Model):
@@ -156,6 +159,32 @@ class Loop(LoopFile):
         index = self.steps.index(step)
         is_short = self.written(("steps", index, "condition", "query")) is None
         return f"steps[{index}].condition" if is_short else f"steps[{index}].condition.query"
+
+    def condition_of(self, step: Step) -> Condition | None:
+        """Who a step asks for: its condition, or for an `after` step without one everybody; None: nobody it can name.
+
+        Of whom an `after` step asks for, it mails those who are due.
+        """
+        if step.condition is not None or not isinstance(step.trigger, AfterTrigger):
+            return step.condition
+        table = ".".join(f'"{part}"' for part in self.user.table.lower().split("."))
+        return QueryCondition(type="query", query=_EVERYBODY.replace("{table}", table))
+
+    def parent_of(self, step: Step) -> Step | None:
+        """The step that an `after` step follows; None for the first step."""
+        if not isinstance(step.trigger, AfterTrigger):
+            return None
+        name = step.trigger.step
+        return next((other for other in self.steps if other.id == name), self.steps[0])
+
+    def zone_of(self, step: Step) -> str | None:
+        """The time zone that the loop names for a step: its trigger's, for an `after` step the first step's.
+
+        None where it names none, or `user`: then the deployment's own counts.
+        """
+        root = self.steps[0] if isinstance(step.trigger, AfterTrigger) else step
+        zone = root.trigger.timezone if isinstance(root.trigger, ScheduleTrigger) else None
+        return None if zone == "user" else zone
 
     def email_connection(self, step: Step) -> str:
         """The Airflow connection that sends this step's mail."""

@@ -1,7 +1,7 @@
 """What makes a step run: one closed model per ``type``."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo
@@ -142,6 +142,10 @@ class ManualTrigger(Model):
     type: Literal["manual"] = Field(description="Runs only when somebody or another DAG triggers it.")
 
 
+STILL_DUE: Final = timedelta(days=30)
+"""How long a person stays due for an `after` step that names no `until`."""
+
+
 class AfterTrigger(Model):
     """Due some time after another step was sent to the same person."""
 
@@ -149,6 +153,11 @@ class AfterTrigger(Model):
     step: Name | None = Field(default=None, description="The step that comes before; absent: the first.")
     wait: Duration = Field(description="How long after the other step was sent.")
     until: Duration | None = Field(default=None, description="Too late after this; absent: wait + 30d.")
+
+    @property
+    def end(self) -> timedelta:
+        """How long after the other step was sent the person is due at the latest."""
+        return self.until if self.until is not None else self.wait + STILL_DUE
 
 
 Trigger: TypeAlias = Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from skene_airflow.loop import codes
-from skene_airflow.loop.faults import key_fault, node_fault
+from skene_airflow.loop.faults import key_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,7 @@ _ANY: Final = "*"
 # Path (* is any step) → the values that are refused; _ANY: every value that is written.
 _TABLE: Final[dict[Loc, str]] = {
     ("guard", "approve_above"): _ANY,
-    ("steps", "*", "trigger", "type"): "database after",
+    ("steps", "*", "trigger", "type"): "database",
 }
 _LATER: Final = "leave it out until a version that has it"
 
@@ -28,9 +28,6 @@ def unsupported(root: Node) -> Iterator[Fault]:
     for pattern, refused in _TABLE.items():
         for loc in _places(pattern, len(steps)):
             yield from _refused(root, loc, refused)
-    if len(steps) > 1 and isinstance(steps[1].value, dict):
-        what = "a second step is not supported yet"
-        yield node_fault(root, ("steps", 1), codes.UNSUPPORTED, what, "make it a loop of its own for now")
 
 
 def _places(pattern: Loc, steps: int) -> Iterator[Loc]:

@@ -84,5 +84,4 @@ class Compiler:
     @property
     def timezone(self) -> str:
         """The zone of people who have none."""
-        zone = getattr(self.step.trigger, "timezone", None)
-        return zone if isinstance(zone, str) and zone != "user" else "UTC"
+        return self.loop.zone_of(self.step) or "UTC"

@@ -36,13 +36,23 @@ class EmailNotifier(BaseNotifier):
     """Mails an alert through the loop's own email connection.
 
     ``to``: addresses. ``conn_id``: the connection that also sends the loop's mail. ``sender``: the loop's From
-    address; absent, the connection's, then `[skene] from_email`. `[skene] max_mode` counts for alerts as well: under
-    `redirect` they go to `redirect_to`, under `shadow` to the log only.
+    address; absent, the connection's, then `[skene] from_email`. ``dag_id``: the DAG that it is
+    about; absent, the loop's own. `[skene] max_mode` counts for alerts as well: under `redirect` they go to
+    `redirect_to`, under `shadow` to the log only.
     """
 
-    def __init__(self, *, loop_id: str, to: tuple[str, ...], conn_id: str, sender: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        loop_id: str,
+        to: tuple[str, ...],
+        conn_id: str,
+        sender: str | None = None,
+        dag_id: str | None = None,
+    ) -> None:
         super().__init__()
         self.loop_id, self.to, self.conn_id, self.sender = loop_id, to, conn_id, sender
+        self.dag_id = dag_id or loop_id
 
     @abstractmethod
     def alerts(self, context: Context) -> list[Alert]:
@@ -55,7 +65,7 @@ class EmailNotifier(BaseNotifier):
         """Send what there is to say. Raises AlertNotSent, or SettingsError for a connection that is no channel."""
         for alert in self.alerts(context):
             self.log.warning("%s\n%s", alert.subject, alert.text)
-            self._send(alert, f"{self.loop_id}/{run_id_of(context)}")
+            self._send(alert, f"{self.dag_id}/{run_id_of(context)}")
 
     def _send(self, alert: Alert, run: str) -> None:
         settings = airflow_settings()

@@ -23,6 +23,6 @@ class RunFailedNotifier(EmailNotifier):
                 f"The loop {self.loop_id} failed",
                 f"The run {run_id} of the loop {self.loop_id} failed ({reason}). The log of its failed task says why."
                 "\n\nMend that, then clear the task: nobody is mailed twice. Mail that is still queued is sent by the"
-                f" next run or by skene_upkeep, until it expires.{link(self.loop_id, run_id)}",
+                f" next run or by skene_upkeep, until it expires.{link(self.dag_id, run_id)}",
             )
         ]

@@ -46,8 +46,9 @@ class RunInTroubleNotifier(EmailNotifier):
             statuses = runs.statuses(ledger, run)
         finally:
             ledger.close()
+        name = self.loop_id if self.step_id == "main" else f"{self.loop_id}.{self.step_id}"
         return [
-            Alert(f"{self.loop_id}: {what}", f"{what}, in the run {run_id}.\n\n{todo}{link(self.loop_id, run_id)}")
+            Alert(f"{name}: {what}", f"{what}, in the run {run_id}.\n\n{todo}{link(self.dag_id, run_id)}")
             for what, todo in troubles(run, statuses)
         ]
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from math import floor
 from typing import TYPE_CHECKING
 
+from skene_airflow.loop.schema import ScheduleTrigger
 from skene_airflow.stages.mode import read_conf
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def brakes_of(job: Job, claim: Memory) -> dict[str, int]:
     guard = job.loop.guard
     if guard is None:
         return {}
-    usual = claim.usual_size(job.names) if guard.max_growth is not None else None
+    usual = claim.usual_size(job.names, idle=_is_often_idle(job)) if guard.max_growth is not None else None
     limits = {
         "max": guard.max,
         "max_share": _share(guard.max_share, claim.run.people),
@@ -33,6 +34,12 @@ def brakes_of(job: Job, claim: Memory) -> dict[str, int]:
     }
     released = read_conf(job.run.conf).release
     return {name: most for name, most in limits.items() if most is not None and name not in released}
+
+
+def _is_often_idle(job: Job) -> bool:
+    """Whether most runs of the step find nobody, because they only look whose time has come."""
+    trigger = job.step.trigger
+    return job.follows or (isinstance(trigger, ScheduleTrigger) and trigger.timezone == "user")
 
 
 def _share(share: float | None, people: int | None) -> int | None:

@@ -58,11 +58,12 @@ def check_sources(loops: Iterable[Loop], source: Callable[[str], Source]) -> lis
 
 
 def _step(conn: psycopg.Connection[Any], loop: Loop, step: Step) -> Iterator[Fault]:
-    if not isinstance(step.condition, QueryCondition):
+    asked = loop.condition_of(step)
+    if not isinstance(asked, QueryCondition):
         yield from of_step(conn, loop, step, None)
         return
     path = loop.query_path(step)
-    question = question_of(loop, step.condition.query, step)
+    question = question_of(loop, asked.query, step)
     try:
         columns = describe(conn, question)
     except RefusedError as refused:

@@ -13,7 +13,7 @@ from skene_airflow.audience.condition import Question, Refusal, asking, bare, li
 from skene_airflow.audience.text import Text
 from skene_airflow.errors import QueryError, SettingsError
 from skene_airflow.loop.audiences import FOLDER
-from skene_airflow.loop.schema import Loop, QueryCondition, ScheduleTrigger, Step
+from skene_airflow.loop.schema import Loop, QueryCondition, Step
 from skene_airflow.loop.sql import bind, bind_expression
 from skene_airflow.nouns import Fault
 
@@ -79,9 +79,10 @@ class RefusedError(Exception):
 
 def question_of(loop: Loop, query: str, step: Step | None = None) -> Question:
     """A query of the loop, with the zone and the patience of the step that asks it."""
-    zone = step.trigger.timezone if step is not None and isinstance(step.trigger, ScheduleTrigger) else None
-    timeout = step.condition.timeout if step is not None and isinstance(step.condition, QueryCondition) else _PATIENCE
-    return Question(query, _AS_OF, zone if zone and zone != "user" else "UTC", timeout, loop.audiences)
+    asked = loop.condition_of(step) if step is not None else None
+    timeout = asked.timeout if isinstance(asked, QueryCondition) else _PATIENCE
+    zone = loop.zone_of(step) if step is not None else None
+    return Question(query, _AS_OF, zone or "UTC", timeout, loop.audiences)
 
 
 def describe(conn: psycopg.Connection[Any], question: Question) -> list[Column]:

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skene_airflow.audience.assignment import ranges
-from skene_airflow.audience.condition import asking, bare, check, count_rows, describe, stream
 from skene_airflow.audience.decision import Arm
-from skene_airflow.audience.staging import COLUMNS, Wanted
-from skene_airflow.audience.staging import staging as staging_query
+from skene_airflow.audience.staging import Wanted
 from skene_airflow.ledger import runs
 from skene_airflow.ledger.runs import Run, RunHeader, staging
 from skene_airflow.loop.actions import InAppAction
 from skene_airflow.loop.conditions import GraphqlCondition
-from skene_airflow.message.contents import ALL, contents
+from skene_airflow.message.contents import contents
 from skene_airflow.message.template import compile_blueprint
 from skene_airflow.nouns import Mode
+from skene_airflow.stages.candidates import stage_candidates
 from skene_airflow.stages.mode import read_conf, run_mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    import psycopg
 
     from skene_airflow.audience.condition import Question
     from skene_airflow.loop.schema import Loop, Step
@@ -66,7 +62,7 @@ def evaluate(job: Job) -> Staged:
         job.run.as_of,
         job.run.as_of + (asked.expires_after or job.loop.expires_after),
         job.loop.version,
-        job.loop.entry.rule(),
+        job.entry_rule,
         job.loop.user.key,
         job.loop.class_ == "transactional",
     )
@@ -98,7 +94,7 @@ class Asked:
 def asked_of(job: Job) -> Asked:
     """What the step of a job asks for. Raises LoopError and SkeneError."""
     said = [(content, compile_blueprint(job.loop, job.step, content)) for content in contents(job.loop, job.step)]
-    entry = job.loop.entry.per or () if job.step.on_sent else ()  # relation `sent` has them
+    entry = job.loop.entry.per or () if job.step.on_sent and not job.follows else ()  # relation `sent` has them
     keep = sorted({*entry, *(column for _, blueprint in said for column in blueprint.columns)})
     return Asked(said, keep, job.question(), wanted_of(job.loop, job.step, keep))
 
@@ -111,14 +107,7 @@ def _stage(job: Job, header: RunHeader) -> Run:
         if stage.run.staged:
             log.info("evaluate: this run staged its audience before; it is kept")
             return stage.run
-        with closing(job.source()) as conn, asking(conn, asked.question):
-            types = describe(conn, bare(conn, asked.question), asked.question)
-            text = staging_query(conn, asked.question, types, asked.wanted, ALL)
-            check(conn, text, asked.question)  # a fault in a segment or in `exit` is told before anything is read
-            with stage.rows(COLUMNS) as rows:
-                for block in stream(conn, text, asked.question):
-                    rows.write(block)
-            people = people_of(conn, job, asked.question)
+        types, people = stage_candidates(job, stage, asked, header.mode)
         kept = {name: types[name] for name in (job.loop.user.key, *asked.keep)}
         arms = asked.arms(lambda made: stage.keep(made.sha256, made.to_json()))
         return stage.commit(header, kept, [arm.plain() for arm in arms], people)
@@ -131,22 +120,19 @@ def _staged_before(job: Job) -> Run | None:
     return run if run is not None and run.staged else None
 
 
-def people_of(conn: psycopg.Connection[Any], job: Job, question: Question) -> int | None:
-    """How many rows the table of people has, if a brake asks. Raises QueryError."""
-    guard = job.loop.guard
-    return count_rows(conn, job.loop.user.table, question) if guard and guard.max_share else None
-
-
 def wanted_of(loop: Loop, step: Step, keep: Sequence[str]) -> Wanted:
     """What a step wants to know of each row of its condition; ``keep`` are the columns that its mails read."""
+    entry, follows = loop.entry, loop.parent_of(step) is not None
     return Wanted(
         user=loop.user,
         addressed=not isinstance(step.action, InAppAction),
         keep=keep,
         segments=step.segments,
-        per=loop.entry.per or (),
-        each_run=loop.entry.each_run or (loop.entry.every is not None and not loop.entry.per),
+        # Whoever follows enters under the entry key of the step before.
+        per=() if follows else entry.per or (),
+        each_run=not follows and (entry.each_run or (entry.every is not None and not entry.per)),
         consent=None if loop.class_ == "transactional" else loop.consent,
         leaves=None if loop.exit == "goal" else loop.exit,
         goal=loop.goal if loop.exit == "goal" else None,
+        follows=follows,
     )

@@ -10,7 +10,7 @@ from skene_airflow.audience.hasura import QUERY, fetch
 from skene_airflow.errors import SkeneError
 from skene_airflow.ledger import Ledger, runs
 from skene_airflow.ledger.runs import Names
-from skene_airflow.loop.schema import EmailAction, GraphqlCondition, InAppAction, QueryCondition
+from skene_airflow.loop.schema import AfterTrigger, EmailAction, GraphqlCondition, InAppAction, QueryCondition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,14 +52,26 @@ class Job:
     @property
     def timezone(self) -> str:
         """The zone of the condition's session: the trigger's, else the deployment's default."""
-        zone = getattr(self.step.trigger, "timezone", None)
-        return zone if zone and zone != "user" else self.run.timezone
+        return self.loop.zone_of(self.step) or self.run.timezone
 
     @property
     def names(self) -> Names:
         """What the loop and the step are called, and were."""
-        loop, step = self.loop, self.step
-        return Names((loop.id, *reversed(loop.was)), (step.id, *reversed(step.was)))
+        return self.names_of(self.step)
+
+    def names_of(self, step: Step) -> Names:
+        """What the loop and a step of it are called, and were."""
+        return Names((self.loop.id, *reversed(self.loop.was)), (step.id, *reversed(step.was)))
+
+    @property
+    def follows(self) -> bool:
+        """Whether the step comes after another, so that its people are already in the loop."""
+        return isinstance(self.step.trigger, AfterTrigger)
+
+    @property
+    def entry_rule(self) -> str:
+        """What once is per in this step, in words that change whenever its entry keys do."""
+        return "inherited" if self.follows else self.loop.entry.rule()
 
     @property
     def capped(self) -> bool:
@@ -71,7 +83,7 @@ class Job:
 
         Raises SkeneError if there is none, and QueryError for what its endpoint refuses.
         """
-        asked = self.step.condition
+        asked = self.loop.condition_of(self.step)
         if isinstance(asked, GraphqlCondition):
             query = Question(QUERY, self.run.as_of, self.timezone, asked.timeout, self.loop.audiences)
             return replace(query, people=self._people(asked))

@@ -149,7 +149,7 @@ def _pick(what: str, wished: str | None, known: list[str]) -> str:
 def _real_row(
     loop: Loop, step: Step, blueprint: Blueprint, source: Callable[[], psycopg.Connection[Any]], key: str | None
 ) -> Row:
-    asked = step.condition
+    asked = loop.condition_of(step)
     if not isinstance(asked, QueryCondition):
         raise SettingsError(f"step '{step.id}' has no query to find people with: look at it with sample values")
     now = datetime.now(UTC).replace(microsecond=0)

@@ -40,14 +40,14 @@ def rules_of(job: Job, claim: Memory) -> Rules:
         address_key=claim.address_key(),
         contents=[Arm.read(content) for content in run.contents],
         types=run.columns,
-        every=loop.entry.every,
+        every=None if job.follows else loop.entry.every,
         existing=_existing(job, claim),
         consent=loop.consent is not None,
         sample=loop.sample,
         holdout=loop.holdout,
         cap=loop.frequency_cap,
         addressed=not job.in_app,
-        several=bool(loop.entry.per),
+        several=job.follows or bool(loop.entry.per),
         goal_within=loop.goal.within if loop.goal and loop.exit == "goal" else None,
         zones=zones(now, quiet, window),
         brakes=brakes_of(job, claim),
@@ -65,9 +65,12 @@ def _window(job: Job, claim: Memory) -> Window | None:
 
 
 def edit_of(job: Job, claim: Memory) -> str | None:
-    """What was edited since people last entered, so that everybody's entry is a new one: `entry` or `user.key`."""
+    """What was edited since people last entered, so that everybody's entry is a new one: `entry` or `user.key`.
+
+    Never in a step that follows another: its entries are those of the step before, whatever is edited.
+    """
     last = claim.last_claimed(job.names)
-    if last is None:
+    if last is None or job.follows:
         return None
     entry_rule, key_column = last
     if key_column not in (None, claim.run.key_column):
@@ -76,7 +79,12 @@ def edit_of(job: Job, claim: Memory) -> str | None:
 
 
 def _existing(job: Job, claim: Memory) -> bool:
-    """Whether whoever qualifies now is only recorded: at the first claim, or the first under other keys."""
+    """Whether whoever qualifies now is only recorded: at the first claim, or the first under other keys.
+
+    Never in a step that follows: whoever is due was mailed by the loop, so it is not their first time.
+    """
+    if job.follows:
+        return False
     last = claim.last_claimed(job.names)
     if last is None:
         return job.loop.entry.existing == "skip"

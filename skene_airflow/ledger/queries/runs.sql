@@ -59,6 +59,7 @@ WHERE loop_id = ANY (%(loop_ids)s::text[]) AND step_id = ANY (%(step_ids)s::text
 SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY r.people) AS people
 FROM (SELECT (verdicts ->> 'send')::bigint AS people FROM {schema}.runs
       WHERE loop_id = ANY (%(loop_ids)s::text[]) AND step_id = ANY (%(step_ids)s::text[]) AND mode = 'live' AND claimed
+        AND (NOT %(idle)s OR (verdicts ->> 'send')::bigint > 0)
       ORDER BY decided_at DESC, run_no DESC LIMIT 10) r;
 
 -- name: decided
