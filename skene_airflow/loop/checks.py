@@ -62,6 +62,20 @@ def _step_ids(root: Node, steps: list[Node]) -> Iterator[Fault]:
             yield node_fault(root, loc, codes.DUPLICATE_NAME, what, "give each step an id of its own")
         elif name is not None:
             seen[name] = index
+    yield from _former_ids(root, steps, seen)
+
+
+def _former_ids(root: Node, steps: list[Node], ids: dict[str, int]) -> Iterator[Fault]:
+    """Names in `was` that are another step's: the two would share their people, and each mail only some of them."""
+    owners = dict(ids)
+    for index, step in enumerate(steps):
+        was = step.get("was")
+        for number, node in enumerate(was.items() if was is not None else ()):
+            name = node.text()
+            if name is not None and owners.setdefault(name, index) != index:
+                what = f"'{name}' is, or was, the id of steps[{owners[name]}]"
+                hint = "write in `was` only what this very step was called before"
+                yield node_fault(root, ("steps", index, "was", number), codes.DUPLICATE_NAME, what, hint)
 
 
 def _trigger_type(step: Node) -> str | None:

@@ -177,6 +177,10 @@ class Loop(LoopFile):
         name = step.trigger.step
         return next((other for other in self.steps if other.id == name), self.steps[0])
 
+    def entry_columns(self, step: Step) -> tuple[str, ...]:
+        """The columns of a step's query that once is per: none where it enters people as the step before did."""
+        return () if isinstance(step.trigger, AfterTrigger) else self.entry.per or ()
+
     def zone_of(self, step: Step) -> str | None:
         """The time zone that the loop names for a step: its trigger's, for an `after` step the first step's.
 

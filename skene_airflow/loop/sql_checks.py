@@ -151,7 +151,8 @@ def _is_mail(step: Node) -> bool:
 
 def _named(root: Node, step: Node) -> Iterator[tuple[str, str]]:
     per, by, consent = root.get("entry", "per"), _text(step, "segments", "by"), _text(root, "consent")
-    for node in per.items() if per is not None else ():
+    follows = _text(step, "trigger", "type") == "after"  # and enters people as the step before did
+    for node in per.items() if per is not None and not follows else ():
         if (name := node.text()) is not None:
             yield name, "a column of `entry.per`"
     if by is not None:

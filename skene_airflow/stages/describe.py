@@ -116,7 +116,7 @@ def _rules(loop: Loop, step: Step, columns: list[Column]) -> Iterator[Fault]:
 
 
 def _named(loop: Loop, step: Step) -> Iterator[tuple[str, str]]:
-    for number, name in enumerate(loop.entry.per or ()):
+    for number, name in enumerate(loop.entry_columns(step)):
         yield f"entry.per[{number}]", name
     if loop.consent is not None:
         yield "consent", loop.consent

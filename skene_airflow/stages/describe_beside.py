@@ -108,7 +108,7 @@ def _ready(conn: psycopg.Connection[Any], loop: Loop, step: Step, path: str, que
 def _on_sent(conn: psycopg.Connection[Any], loop: Loop, step: Step, path: str, condition: Question) -> Iterator[Fault]:
     with asking(conn, condition):
         types = types_of(conn, bare(conn, condition), condition)
-    used = {loop.user.key, *(loop.entry.per or ()), *(use.column for use in uses_of(loop, step))}
+    used = {loop.user.key, *loop.entry_columns(step), *(use.column for use in uses_of(loop, step))}
     kept = sorted(used & types.keys())
     # An empty relation of the batch's shape: to describe is not to execute, and a table would have to be made.
     shape = ", ".join(f"NULL::{types[name]} AS {sql.Identifier(name).as_string(conn)}" for name in kept)

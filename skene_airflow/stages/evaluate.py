@@ -94,7 +94,7 @@ class Asked:
 def asked_of(job: Job) -> Asked:
     """What the step of a job asks for. Raises LoopError and SkeneError."""
     said = [(content, compile_blueprint(job.loop, job.step, content)) for content in contents(job.loop, job.step)]
-    entry = job.loop.entry.per or () if job.step.on_sent and not job.follows else ()  # relation `sent` has them
+    entry = job.loop.entry_columns(job.step) if job.step.on_sent else ()  # relation `sent` has them
     keep = sorted({*entry, *(column for _, blueprint in said for column in blueprint.columns)})
     return Asked(said, keep, job.question(), wanted_of(job.loop, job.step, keep))
 
@@ -128,8 +128,8 @@ def wanted_of(loop: Loop, step: Step, keep: Sequence[str]) -> Wanted:
         addressed=not isinstance(step.action, InAppAction),
         keep=keep,
         segments=step.segments,
+        per=loop.entry_columns(step),
         # Whoever follows enters under the entry key of the step before.
-        per=() if follows else entry.per or (),
         each_run=not follows and (entry.each_run or (entry.every is not None and not entry.per)),
         consent=None if loop.class_ == "transactional" else loop.consent,
         leaves=None if loop.exit == "goal" else loop.exit,

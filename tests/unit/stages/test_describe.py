@@ -15,7 +15,7 @@ from skene_airflow.loop.rules import Goal
 from skene_airflow.nouns import Fault
 from skene_airflow.stages.check import check_folder
 from skene_airflow.stages.describe import check_sources
-from skene_airflow.stages.describing import TITLES
+from skene_airflow.stages.describing import QUERY_REFUSED, TITLES
 from tests.golden_cases import LOOP, cases, expected, lay_out
 
 
@@ -59,6 +59,47 @@ def loop_with(tmp_path: Path, condition: str, more: str = "") -> Path:
 
 def test_a_good_loop_has_none_and_nothing_is_executed(tmp_path: Path, shop: str) -> None:
     root = loop_with(tmp_path, "SELECT *, 1 / 0 AS never FROM users WHERE created_at < :as_of")
+    assert faults(root, shop) == []
+
+
+AFTER = """\
+action: {type: email, template: hello}
+entry: {per: [name]}
+steps:
+  - id: first
+    trigger: {type: manual}
+    condition: SELECT * FROM users
+  - id: second
+    trigger: {type: after, wait: 7d}
+    on_sent: UPDATE users u SET name = 'x' FROM sent WHERE u.id = sent.id
+"""
+
+
+def journey(tmp_path: Path, more: str = "") -> Path:
+    root = loop_with(tmp_path, "SELECT * FROM users")
+    (root / "hello.yaml").write_text(f"type: a\nopinion: b\n{AFTER}{more}", encoding="utf-8")
+    return root
+
+
+def test_a_step_that_follows_is_described_with_or_without_a_condition(tmp_path: Path, shop: str) -> None:
+    assert faults(journey(tmp_path), shop) == []
+    root = journey(tmp_path / "narrow", "    condition: SELECT id, email, last_activity_at AS name FROM users\n")
+    assert faults(root, shop) == []
+    root = journey(tmp_path / "other", "    condition: SELECT id, email, title AS name FROM users\n")
+    assert [(fault.line, fault.code) for fault in faults(root, shop)] == [(12, QUERY_REFUSED)]
+
+
+def test_everybody_is_whoever_is_in_the_table_of_people(tmp_path: Path, shop: str) -> None:
+    found = faults(journey(tmp_path, "user: {table: nobody}\n"), shop)
+    assert [(fault.file, fault.path, fault.code) for fault in found] == [
+        ("loops/hello.yaml", "steps[1].condition", QUERY_REFUSED)
+    ]
+
+
+def test_what_once_is_per_need_not_be_there_in_a_step_that_follows(tmp_path: Path, shop: str) -> None:
+    root = journey(tmp_path, "    condition: SELECT id, email, 'x' AS greeting FROM users\n")
+    text = "---\nsubject: x\n---\nHi\n"
+    (root / "templates" / "hello.html").write_text(text, encoding="utf-8")
     assert faults(root, shop) == []
 
 
