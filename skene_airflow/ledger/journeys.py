@@ -10,35 +10,53 @@ import psycopg
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime, timedelta
 
     from skene_airflow.ledger.ledger import Cursor, Ledger
+    from skene_airflow.ledger.runs import Names
+
+
+STAGED = "n, user_key, entry_key, address, timezone, locale, segment, consent, exited, goal_at, due, vars"
+"""The columns of the statement `followed`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Following:
     """Whose turn it is: entries of the step before whose mail is older than ``wait`` and not older than ``until``.
 
-    ``loop_ids`` and ``step_ids`` are the names of the step before, also earlier ones; ``claims_as`` and
-    ``entry_prefix`` say whether its live or its redirected mail counts; ``as_of`` is the moment of the run.
+    ``after`` has the names of the step before, also earlier ones; ``claims_as`` and ``entry_prefix`` say whether its
+    live or its redirected mail counts; ``as_of`` is the moment of the run. ``everybody``: the step has no condition
+    of its own, and asks only for those who are due.
     """
 
-    loop_ids: Sequence[str]
-    step_ids: Sequence[str]
+    after: Names
     key_column: str
     claims_as: str
     entry_prefix: str
     as_of: datetime
     wait: timedelta
     until: timedelta
+    everybody: bool = False
 
     def params(self) -> dict[str, object]:
         """The values that the statement `due` names."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__} | {
-            "loop_ids": list(self.loop_ids),
-            "step_ids": list(self.step_ids),
+        return {
+            "after_loops": list(self.after.loop_ids),
+            "after_steps": list(self.after.step_ids),
+            "key_column": self.key_column,
+            "claims_as": self.claims_as,
+            "entry_prefix": self.entry_prefix,
+            "as_of": self.as_of,
+            "wait": self.wait,
+            "until": self.until,
         }
+
+    def candidates(self, known: Callable[[str, str], str], asked: str, due: str) -> str:
+        """The SELECT of the step's candidates over the relations of its rows and of the due entries; ``known`` gives
+        the ledger's statements."""
+        text = known("journeys", "followed").replace("/* asked */", asked).replace("/* due */", due)
+        return text.replace("/* or */", "INNER" if self.everybody else "LEFT")
 
 
 class Filling:
@@ -59,6 +77,10 @@ class Filling:
             raise self._ledger.refused(error) from None
         self._copied += self._cur.rowcount
 
+    def people(self, most: int) -> Iterator[list[str] | None]:  # noqa: ARG002 - as below
+        """Whom to ask for, ``most`` at a time; None: everybody at once. Raises LedgerError."""
+        yield None
+
     def finish(self) -> int:
         """Leave the table as it is to be judged. Returns its number of rows."""
         return self._copied
@@ -69,6 +91,7 @@ class Followed(Filling):
 
     def __init__(self, ledger: Ledger, cur: Cursor, table: sql.Identifier, following: Following) -> None:
         super().__init__(ledger, cur, table)
+        self._following = following
         self._into = sql.Identifier("pg_temp", "asked")
         due = ledger.sql("journeys", "due")
         cur.execute(f"CREATE TEMP TABLE due ON COMMIT DROP AS\n{due}", following.params())
@@ -76,8 +99,10 @@ class Followed(Filling):
         cur.execute(sql.SQL("CREATE TEMP TABLE asked (LIKE {}) ON COMMIT DROP").format(like))
         cur.execute("ANALYZE pg_temp.due")
 
-    def keys(self, most: int) -> Iterator[list[str]]:
-        """The people who are due, ``most`` at a time. Raises LedgerError."""
+    def people(self, most: int) -> Iterator[list[str] | None]:
+        if not self._following.everybody:
+            yield None
+            return
         after = ""
         while True:
             try:
@@ -92,8 +117,6 @@ class Followed(Filling):
 
     def finish(self) -> int:
         self._cur.execute("ANALYZE pg_temp.asked")
-        rows = self._ledger.sql("journeys", "followed")
-        rows = rows.replace("/* asked */", "pg_temp.asked").replace("/* due */", "pg_temp.due")
-        names = "n, user_key, entry_key, address, timezone, locale, segment, consent, exited, goal_at, due, vars"
-        self._cur.execute(sql.SQL("INSERT INTO {} (" + names + ")\n" + rows).format(self._table))
+        rows = self._following.candidates(self._ledger.sql, "pg_temp.asked", "pg_temp.due")
+        self._cur.execute(sql.SQL("INSERT INTO {} (" + STAGED + ")\n" + rows).format(self._table))
         return self._cur.rowcount

@@ -9,15 +9,18 @@ from skene_airflow.audience.condition import asking, bare, check, count_rows, de
 from skene_airflow.audience.decision import REDIRECTED
 from skene_airflow.audience.staging import COLUMNS
 from skene_airflow.audience.staging import staging as staging_query
-from skene_airflow.ledger.journeys import Followed, Following
+from skene_airflow.ledger.journeys import Following
 from skene_airflow.loop.schema import AfterTrigger
 from skene_airflow.message.contents import ALL
 from skene_airflow.nouns import Mode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import psycopg
 
     from skene_airflow.audience.condition import Question
+    from skene_airflow.ledger.journeys import Filling
     from skene_airflow.ledger.runs import Stage
     from skene_airflow.stages.evaluate import Asked
     from skene_airflow.stages.job import Job
@@ -40,13 +43,17 @@ def stage_candidates(job: Job, stage: Stage, asked: Asked, mode: Mode) -> tuple[
         types = describe(conn, bare(conn, question), question)
         # A fault in a segment or in `exit` is told before anything is read.
         check(conn, staging_query(conn, question, types, wanted, ALL), question)
-        some = filling.keys(AT_A_TIME) if isinstance(filling, Followed) and job.step.condition is None else [None]
-        for people in some:
-            text = staging_query(conn, question, types, wanted, ALL, people)
-            with filling.rows(COLUMNS) as rows:
-                for block in stream(conn, text, question):
-                    rows.write(block)
+        fill(filling, conn, asked, types)
         return types, people_of(conn, job, question)
+
+
+def fill(filling: Filling, conn: psycopg.Connection[Any], asked: Asked, types: Mapping[str, str]) -> None:
+    """Ask the source for what a step asks for, and put it there. Raises QueryError and LedgerError."""
+    for people in filling.people(AT_A_TIME):
+        text = staging_query(conn, asked.question, types, asked.wanted, ALL, people)
+        with filling.rows(COLUMNS) as rows:
+            for block in stream(conn, text, asked.question):
+                rows.write(block)
 
 
 def people_of(conn: psycopg.Connection[Any], job: Job, question: Question) -> int | None:
@@ -60,14 +67,14 @@ def following_of(job: Job, mode: Mode) -> Following | None:
     trigger, parent = job.step.trigger, job.loop.parent_of(job.step)
     if not isinstance(trigger, AfterTrigger) or parent is None:
         return None
-    names, redirected = job.names_of(parent), mode is Mode.REDIRECT
+    redirected = mode is Mode.REDIRECT
     return Following(
-        names.loop_ids,
-        names.step_ids,
+        job.names_of(parent),
         job.loop.user.key,
         claims_as=(Mode.REDIRECT if redirected else Mode.LIVE).value,
         entry_prefix=REDIRECTED if redirected else "",
         as_of=job.run.as_of,
         wait=trigger.wait,
         until=trigger.end,
+        everybody=job.step.condition is None,
     )

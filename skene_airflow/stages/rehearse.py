@@ -7,12 +7,13 @@ without the right), the same statement runs over the query itself, if both are o
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import dict_row
 
 from skene_airflow.audience.condition import asking, bare, check, describe, stream
@@ -21,6 +22,7 @@ from skene_airflow.audience.staging import COLUMNS, entries
 from skene_airflow.audience.staging import staging as staging_query
 from skene_airflow.errors import LedgerError, QueryError, SkeneError
 from skene_airflow.ledger import migrate
+from skene_airflow.ledger.journeys import STAGED, Filling, Followed
 from skene_airflow.ledger.ledger import exact
 from skene_airflow.ledger.memory import Blank, Memory
 from skene_airflow.ledger.runs import Run
@@ -28,7 +30,8 @@ from skene_airflow.ledger.shape import empty_tables
 from skene_airflow.ledger.statements import statements
 from skene_airflow.loop.sql_clock import asks_for_time, dated
 from skene_airflow.message.contents import ALL
-from skene_airflow.stages.evaluate import asked_of, people_of
+from skene_airflow.stages.candidates import fill, following_of, people_of
+from skene_airflow.stages.evaluate import asked_of
 from skene_airflow.stages.mode import read_conf, run_mode
 from skene_airflow.stages.rules import edit_of, rules_of
 
@@ -39,13 +42,17 @@ if TYPE_CHECKING:
     from skene_airflow.audience.decision import Rules
     from skene_airflow.audience.text import Text
     from skene_airflow.ledger import Ledger
+    from skene_airflow.ledger.journeys import Following
     from skene_airflow.ledger.ledger import Cursor
+    from skene_airflow.nouns import Mode
     from skene_airflow.stages.evaluate import Asked
     from skene_airflow.stages.job import Job
 
 DAY: Final = timedelta(days=1)
 _STAGE: Final = "skene stage"
 _BEFORE: Final = "skene before"
+_ASKED: Final = "skene asked"
+_DUE: Final = "skene due"
 _NOBODY: Final = "no_ledger"
 """Stands for the schema where there is none; its tables are relations of the statement's own."""
 
@@ -74,6 +81,7 @@ class Place:
     stage: str
     before: str | None
     parts: str = ""
+    params: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,7 @@ class Rehearsal:
         place.cur.execute("SET LOCAL jit = off")
         place.cur.execute("SET LOCAL work_mem = '64MB'")
         try:
-            place.cur.execute(text, {**self.rules.params(), **params})
+            place.cur.execute(text, {**place.params, **self.rules.params(), **params})
         except psycopg.errors.InsufficientPrivilege:
             raise LedgerError(
                 "The ledger takes no temporary table, and the role of the query's connection may not read the schema"
@@ -134,8 +142,9 @@ def rehearsing(job: Job, *, exists: bool, yesterday: bool = False) -> Iterator[R
     """
     asked = asked_of(job)
     with job.ledger.transaction() as cur, closing(job.source()) as conn:
-        query = _described(conn, job, asked, yesterday=yesterday)
-        with _placed(job, cur, conn, asked, query) as place:
+        # Whose turn it is to follow is not a matter of who qualified a day earlier.
+        query = _described(conn, job, asked, yesterday=yesterday and not job.follows)
+        with _placed(job, cur, conn, asked, query, exists=exists) as place:
             memory = (Memory if exists else Blank)(job.ledger, cur, _run(job, asked, query))
             yield Rehearsal(
                 job=job,
@@ -195,10 +204,12 @@ def _earlier(conn: psycopg.Connection[Any], asked: Asked, types: Mapping[str, st
 
 
 @contextmanager
-def _placed(job: Job, cur: Cursor, conn: psycopg.Connection[Any], asked: Asked, query: _Query) -> Iterator[Place]:
+def _placed(
+    job: Job, cur: Cursor, conn: psycopg.Connection[Any], asked: Asked, query: _Query, *, exists: bool
+) -> Iterator[Place]:
+    following = following_of(job, _mode(job))
     if _made(cur, _STAGE, query.shape):
-        with asking(conn, asked.question):
-            _copy(job, cur, conn, _STAGE, query.text, asked.question)
+        _filled(job, cur, conn, asked, query, following if exists else None)
         known = query.earlier is not None and _copied_earlier(job, cur, conn, query)
         yield Place(cur, f'pg_temp."{_STAGE}"', f'pg_temp."{_BEFORE}"' if known else None)
         return
@@ -209,11 +220,35 @@ def _placed(job: Job, cur: Cursor, conn: psycopg.Connection[Any], asked: Asked, 
         )
     conn.rollback()
     exact(conn)
-    parts = _cte(_STAGE, COLUMNS, query.text)
+    parts = _cte(_STAGE if following is None else _ASKED, COLUMNS, query.text)
+    if following is not None:
+        due = job.ledger.sql("journeys", "due" if exists else "nobody_due")
+        rows = following.candidates(job.ledger.sql, f'"{_ASKED}"', f'"{_DUE}"')
+        parts += f'"{_DUE}" AS MATERIALIZED (\n{due}\n), "{_STAGE}" ({STAGED}) AS MATERIALIZED (\n{rows}\n), '
     if query.earlier:
         parts += _cte(_BEFORE, ("user_key", "entry_key"), query.earlier[1])
     with asking(conn, asked.question), conn.cursor(row_factory=dict_row) as own:
-        yield Place(own, f'"{_STAGE}"', f'"{_BEFORE}"' if query.earlier else None, parts)
+        params = following.params() if following else {}
+        yield Place(own, f'"{_STAGE}"', f'"{_BEFORE}"' if query.earlier else None, parts, params)
+
+
+def _filled(
+    job: Job,
+    cur: Cursor,
+    conn: psycopg.Connection[Any],
+    asked: Asked,
+    query: _Query,
+    following: Following | None,
+) -> None:
+    """Put what the step asks for into the temporary table, as its run would stage it."""
+    table = sql.Identifier("pg_temp", _STAGE)
+    filling = Filling(job.ledger, cur, table) if following is None else Followed(job.ledger, cur, table, following)
+    # Without a ledger nobody is due, and a step without a condition of its own asks for nobody else.
+    if following is not None or not job.follows or job.step.condition is not None:
+        with asking(conn, asked.question):
+            fill(filling, conn, asked, query.types)
+    filling.finish()
+    cur.execute(sql.SQL("ANALYZE {}").format(table))
 
 
 def _made(cur: Cursor, name: str, shape: Sequence[tuple[str, str]]) -> bool:
@@ -259,6 +294,10 @@ def _where(job: Job, cur: Cursor) -> dict[str, Any] | None:
     return cur.fetchone()
 
 
+def _mode(job: Job) -> Mode:
+    return run_mode(job.run.run_type, read_conf(job.run.conf), job.loop.mode, job.settings.max_mode)
+
+
 def _run(job: Job, asked: Asked, query: _Query) -> Run:
     """The run as it would stand in the ledger between `evaluate` and `segment`."""
     loop, run, conf = job.loop, job.run, read_conf(job.run.conf)
@@ -268,7 +307,7 @@ def _run(job: Job, asked: Asked, query: _Query) -> Run:
         loop_id=loop.id,
         step_id=job.step.id,
         run_id=run.run_id,
-        mode=run_mode(run.run_type, conf, loop.mode, job.settings.max_mode),
+        mode=_mode(job),
         as_of=run.as_of,
         expires_at=run.as_of + (conf.expires_after or loop.expires_after),
         contents=[arm.plain() for arm in asked.arms(lambda _: next(numbers))],
@@ -277,7 +316,7 @@ def _run(job: Job, asked: Asked, query: _Query) -> Run:
         duplicate_rows=None,
         verdicts=None,
         run_type=run.run_type,
-        entry_rule=loop.entry.rule(),
+        entry_rule=job.entry_rule,
         key_column=loop.user.key,
         unknown_zones=None,
         people=query.people,

@@ -21,6 +21,7 @@ from skene_airflow.nouns import Mode
 from skene_airflow.stages import candidates
 from skene_airflow.stages.evaluate import evaluate
 from skene_airflow.stages.job import Job
+from skene_airflow.stages.plan import plan_step
 from skene_airflow.stages.report import RunReport
 from skene_airflow.stages.segment import segment
 from skene_airflow.stages.send import Sender
@@ -361,3 +362,37 @@ def test_a_step_is_braked_by_its_own_runs_that_found_somebody(journey: Journey) 
     journey.first()
     journey.days_pass(8)
     assert journey.second().statuses == {"sent": 170}, "170 people are less than twice 90"
+
+
+@pytest.mark.parametrize("condition", ["", "SELECT * FROM users WHERE id > 1"])
+@pytest.mark.parametrize("standby", [False, True])
+def test_the_plan_counts_what_the_run_does(journey: Journey, condition: str, standby: bool) -> None:
+    journey.write(keys="entry: {per: [name]}", condition=condition)
+    journey.shop.dormant(3)
+    journey.first()
+    journey.days_pass(8)
+    journey.shop.sql("UPDATE users SET name = 'another'")
+    journey.first()
+    journey.shop.dormant(2, first=4)
+
+    def read_only() -> psycopg.Connection[Any]:
+        return psycopg.connect(journey.shop.uri, options="-c default_transaction_read_only=on")
+
+    now = datetime.now(UTC)
+    for _ in range(2):
+        job = journey.job(1, as_of=now)
+        with closing(Ledger(read_only if standby else journey.shop.connect)) as ledger:
+            planned = plan_step(replace(job, ledger=ledger), exists=True)
+        assert planned.error is None
+        ran = journey.shop.run(journey.channel, job)
+        assert (planned.candidates, planned.verdicts) == (ran.candidates, ran.verdicts)
+    assert journey.seconds() == everybody(2, first=2) if condition else everybody(3)
+
+
+@pytest.mark.parametrize("condition", ["", "SELECT * FROM users"])
+def test_without_a_ledger_nobody_is_due(journey: Journey, condition: str) -> None:
+    journey.write(condition=condition)
+    journey.shop.dormant(3)
+    planned = plan_step(journey.job(1), exists=False)
+    assert (planned.error, planned.verdicts["send"]) == (None, 0)
+    assert planned.verdicts["skip"] == ({"not_due": 3} if condition else {})
