@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG, CronTriggerTimetable
+from airflow.sdk.exceptions import AirflowFailException
 from airflow.serialization.serialized_objects import DagSerialization
 
+from skene_airflow.dag_factory import load_loops
 from skene_airflow.dag_factory.build import RUN_TYPES_WITHOUT_BACKFILL, build_dags
+from skene_airflow.dag_factory.stub import dags_of_loop
 from skene_airflow.errors import LoopError
 from skene_airflow.loop.journeys import longest_pause
 from skene_airflow.stages.check import check_loop
@@ -134,3 +138,51 @@ def test_any_edit_is_a_new_version_of_both(folder: Path) -> None:
 )
 def test_the_longest_pause_of_a_cron_expression(cron: str, days: float) -> None:
     assert longest_pause(cron) == timedelta(days=days)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Parse as Airflow does for one task run."""
+
+    def ask(dag_id: str, task_id: str) -> None:
+        monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", dag_id)
+        monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", task_id)
+
+    return ask
+
+
+def from_stub(folder: Path) -> dict[str, DAG]:
+    return dags_of_loop(str(folder), "journey.yaml")
+
+
+@pytest.mark.parametrize("load", [load_loops, from_stub])
+def test_one_file_publishes_both_and_a_task_of_either_finds_its_own(
+    folder: Path, load: Callable[[Path], dict[str, DAG]], asked: Callable[[str, str], None]
+) -> None:
+    build(folder)
+    assert {"journey", "journey__after"} <= set(load(folder))
+    asked("journey__after", "soon.evaluate")
+    assert set(load(folder)) == {"journey", "journey__after"}
+    assert load(folder)["journey__after"].has_task("soon.evaluate")
+
+
+@pytest.mark.parametrize("load", [load_loops, from_stub])
+def test_a_task_of_the_second_dag_fails_with_the_faults_of_a_file_that_broke_meanwhile(
+    folder: Path, load: Callable[[Path], dict[str, DAG]], asked: Callable[[str, str], None]
+) -> None:
+    build(folder)
+    file = folder / "journey.yaml"
+    file.write_text(file.read_text().replace("wait: 7d", "wait: soon"))
+    asked("journey__after", "soon.evaluate")
+    (dag,) = load(folder).values()
+    assert dag.dag_id == "journey__after"
+    task: Any = dag.get_task("soon.evaluate")
+    with pytest.raises(AirflowFailException, match=r"journey\.yaml:10:"):
+        task.execute({})
+
+
+def test_a_broken_file_stands_there_once_under_its_own_name(folder: Path) -> None:
+    build(folder)
+    file = folder / "journey.yaml"
+    file.write_text(file.read_text().replace("wait: 7d", "wait: soon"))
+    assert set(load_loops(folder)) == {"journey", "re_engagement", "skene_upkeep"}
