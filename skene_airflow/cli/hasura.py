@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from skene_airflow.cli.verb import LEDGER, LOOPS, Argument, Verb, below, format_
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from skene_airflow.hasura.changes import Call
     from skene_airflow.hasura.client import Hasura
@@ -31,7 +32,7 @@ def apply(args: argparse.Namespace) -> int:
     from skene_airflow.ledger import hasura as ledger_views
 
     loops = _loops(args)
-    with acting.opened(args) as book, _hasura(args) as hasura:
+    with _book(args) if args.dry_run else acting.opened(args) as book, _hasura(args) as hasura:
         wish = _wish(args, loops, book)
         if not args.dry_run:
             ledger_views.view_of_people(book, *people(loops), PEOPLE)
@@ -48,11 +49,10 @@ def apply(args: argparse.Namespace) -> int:
 
 def check(args: argparse.Namespace) -> int:
     """Whether Hasura has what the loops need; 1 if not. Nothing is changed. Raises SkeneError."""
-    from skene_airflow.cli import acting
     from skene_airflow.hasura.wanted import wanted
 
     loops = _loops(args)
-    with acting.opened(args) as book, _hasura(args) as hasura:
+    with _book(args) as book, _hasura(args) as hasura:
         metadata, _ = hasura.export()
         calls = _calls(metadata, wanted(_wish(args, loops, book)), args.database)
         warnings, found = _warnings(args, loops, metadata, book), hasura.inconsistent()
@@ -77,6 +77,13 @@ def metadata(args: argparse.Namespace) -> int:
         print(f"wrote {folder / name}")
     print("next: skene-airflow migrate; run skene_people.sql in the ledger's database; hasura metadata apply")
     return 0
+
+
+def _book(args: argparse.Namespace) -> AbstractContextManager[Ledger]:
+    """The ledger, for looking only: it is not migrated."""
+    from skene_airflow.cli.deployment import ledger
+
+    return closing(ledger(args.ledger))
 
 
 def _nowhere() -> Any:
@@ -117,7 +124,8 @@ def _wish(args: argparse.Namespace, loops: Sequence[Loop], book: Ledger | None) 
     if watched(loops) and not webhook:
         raise SettingsError("[skene] base_url is not set: Hasura has to know where it posts the rows that change")
     wish = Wish(loops, deployment.schema, args.role, args.staff or "", webhook=webhook)
-    return wish if book is None else replace(wish, relations=wish.relations & ledger_views.relations(book))
+    there = ledger_views.relations(book) if book is not None else frozenset()
+    return replace(wish, relations=wish.relations & there) if there else wish
 
 
 def _hasura(args: argparse.Namespace) -> Hasura:

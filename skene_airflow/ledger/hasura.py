@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def relations(ledger: Ledger) -> frozenset[str]:
-    """The names of the tables and views that the ledger has."""
+    """The names of the tables and views that the ledger has; none before its schema is made."""
     with ledger.transaction() as cur:
         cur.execute(ledger.sql("hasura", "relations"), {"schema": ledger.schema})
         return frozenset(row["name"] for row in cur.fetchall())

@@ -2,7 +2,7 @@
 
 -- name: relations
 SELECT c.relname::text AS name FROM pg_catalog.pg_class c
-WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind IN ('r', 'v');
+WHERE c.relnamespace = to_regnamespace(%(schema)s) AND c.relkind IN ('r', 'v');
 
 -- name: view_of_people
 -- Joins from the app's key to the ledger go by its primary key; an index on (key::text) serves the other direction.
