@@ -17,7 +17,7 @@ _ID: Final = re.compile(r"(?!skene_upkeep$)(?!.*__)[a-z][a-z0-9_]{0,99}")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the two files. Raises SettingsError for an unknown pattern, a bad name, or files that are there."""
+    """Write the files. Raises SettingsError for an unknown pattern, a bad name, or files that are there."""
     from skene_airflow.cli.folder import loops_folder
     from skene_airflow.errors import SettingsError
     from skene_airflow.loop.load import loop_files
@@ -29,17 +29,17 @@ def run(args: argparse.Namespace) -> int:
         message = f"'{args.name}' cannot be a loop's name: write lower-case letters, digits and single '_'"
         raise SettingsError(message)
     root = loops_folder(args.loops)
-    targets = (root / f"{args.name}.yaml", root / "templates" / f"{args.name}.html")
+    texts = {root / path: text for path, text in scaffold(args.pattern, args.name).items()}
     there = [path for path in loop_files(root) if path.stem == args.name]
-    there += [path for path in targets if path.exists() and path not in there]
+    there += [path for path in texts if path.exists() and path not in there]
     if there:
         message = f"{' and '.join(map(str, there))}: there already; nothing was written"
         raise SettingsError(message)
-    # The template first: a loop without one would be a broken loop.
-    for path, text in reversed(list(zip(targets, scaffold(args.pattern, args.name), strict=True))):
+    # The templates first: a loop without one would be a broken loop.
+    for path, text in reversed(texts.items()):
         _write(path, text)
         print(f"wrote {path}")
-    print(f"next: read both, then  skene-airflow validate {targets[0]}")
+    print(f"next: read both, then  skene-airflow validate {next(iter(texts))}")
     return 0
 
 

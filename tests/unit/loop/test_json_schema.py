@@ -55,7 +55,7 @@ def test_every_loop_of_ours_is_valid(file: Path) -> None:
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_every_pattern_is_valid(pattern: str) -> None:
-    assert is_valid(value_of(scaffold(pattern, "hello")[0]))
+    assert is_valid(value_of(scaffold(pattern, "hello")["hello.yaml"]))
 
 
 @pytest.mark.parametrize("file", sorted(BROKEN.glob("*.yaml")), ids=lambda file: file.stem)

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from skene_airflow.loop.lint import lint_loops
-from skene_airflow.loop.patterns import NAME, PATTERNS, scaffold
+from skene_airflow.loop.patterns import MORE, NAME, PATTERNS, scaffold
 from skene_airflow.stages.check import check_folder
 from skene_airflow.stages.describe import check_sources
 
@@ -18,14 +18,14 @@ CREATE TABLE users (
     id bigint, email text, name text, created_at timestamptz, last_activity_at timestamptz, plan text
 );
 CREATE TABLE orders (user_id bigint, ordered_at timestamptz, quantity integer);
+CREATE TABLE events (user_id bigint, name text, created_at timestamptz);
 """
 
 
 def write(root: Path, pattern: str, name: str) -> None:
     (root / "templates").mkdir(parents=True, exist_ok=True)
-    yaml, html = scaffold(pattern, name)
-    (root / f"{name}.yaml").write_text(yaml, encoding="utf-8")
-    (root / "templates" / f"{name}.html").write_text(html, encoding="utf-8")
+    for path, text in scaffold(pattern, name).items():
+        (root / path).write_text(text, encoding="utf-8")
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -42,17 +42,18 @@ def test_a_pattern_is_sound(pattern: str, tmp_path: Path, pg: str) -> None:
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_the_name_stands_wherever_it_should(pattern: str) -> None:
-    yaml, html = scaffold(pattern, "my_loop")
-    assert NAME not in yaml + html
+    texts = scaffold(pattern, "my_loop")
+    assert not [path for path, text in texts.items() if NAME in text]
+    yaml = next(iter(texts.values()))
     assert yaml.startswith("# loops/my_loop.yaml\n")
     assert "template: my_loop\n" in yaml
 
 
 def test_no_pattern_is_left_over() -> None:
     folder = Path(__file__).parents[3] / "skene_airflow" / "loop" / "patterns"
-    assert (
-        {path.stem for path in folder.glob("*.yaml")} == {path.stem for path in folder.glob("*.html")} == set(PATTERNS)
-    )
+    templates = {*PATTERNS, *(f"{pattern}_{name}" for pattern, names in MORE.items() for name in names)}
+    assert {path.stem for path in folder.glob("*.yaml")} == set(PATTERNS)
+    assert {path.stem for path in folder.glob("*.html")} == templates
 
 
 def test_an_unknown_pattern_is_a_key_error() -> None:
