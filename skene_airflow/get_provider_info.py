@@ -166,6 +166,7 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "Hasura", "python-modules": ["skene_airflow.hooks.hasura"]},
             {"integration-name": "Skene", "python-modules": ["skene_airflow.hooks.outbox"]},
         ],
+        "triggers": [{"integration-name": "Skene", "python-modules": ["skene_airflow.triggers.changes"]}],
         "connection-types": _CONNECTION_TYPES,
         "config": {
             "skene": {"description": "Growth loops: what a deployment sets once.", "options": _OPTIONS},

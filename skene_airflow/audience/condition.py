@@ -15,6 +15,7 @@ from psycopg import sql
 from psycopg.pq import DiagnosticField, ExecStatus
 
 from skene_airflow.audience import hasura
+from skene_airflow.audience.changes import fill, relation
 from skene_airflow.audience.text import Text
 from skene_airflow.errors import QueryError
 from skene_airflow.loop.sql import bind
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
+    from skene_airflow.audience.changes import Changes
     from skene_airflow.audience.hasura import People
+
+
+_EVENT = "relation event"  # among the values, where no parameter of a query can have its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Question:
     """A query of a loop, ready to be asked: its text, the moment it is asked for, its zone and its patience.
 
     ``audiences`` has the named audiences that it may read, each behind what it reads itself. ``what`` is what its
-    faults call it.
+    faults call it. ``changes`` is what relation `event` holds, for a question that may read it.
     """
 
     query: str
@@ -42,6 +47,7 @@ class Question:
     what: str = "condition"
     people: People | None = None
     """Rows that were fetched elsewhere; the query then reads them from a temporary table."""
+    changes: Changes | None = None
 
 
 class Part(NamedTuple):
@@ -55,18 +61,31 @@ class Part(NamedTuple):
 
 
 def literals(conn: psycopg.Connection[Any], question: Question) -> dict[str, str]:
-    """The parameters of the question's SQL as the driver's own quoted literals."""
-    return {"as_of": sql.Literal(question.as_of).as_string(conn)}
+    """The parameters of the question's SQL as the driver's own quoted literals, and what relation `event` is."""
+    found = {"as_of": sql.Literal(question.as_of).as_string(conn)}
+    if question.changes is not None:
+        found[_EVENT] = _event(conn, question, question.changes)
+    return found
 
 
 def with_parts(text: Text, question: Question, values: Mapping[str, str], parts: Sequence[Part] = ()) -> Text:
-    """Add the WITH clause of a statement, if it needs one: the named audiences, then ``parts``."""
+    """Add the WITH clause of a statement, if it needs one: relation `event`, the named audiences, then ``parts``."""
     named = [Part(name, f"the audience '{name}'", "", query, "") for name, query in question.audiences]
+    if question.changes is not None:
+        text.ours(f"WITH event AS (\n{values[_EVENT]}\n)\n")
     for number, part in enumerate([*named, *parts]):
-        text.ours(f'{"," if number else "WITH"} "{part.name}" AS (\n{part.before}')
+        first = not number and question.changes is None
+        text.ours(f'{"WITH" if first else ","} "{part.name}" AS (\n{part.before}')
         text.theirs(bind(part.query, values), part.what)
         text.ours(f"\n{part.behind})\n")
     return text
+
+
+def _event(conn: psycopg.Connection[Any], question: Question, changes: Changes) -> str:
+    try:
+        return relation(conn, changes)
+    except psycopg.Error as error:
+        raise refused(error.sqlstate, replace(question, what=f"trigger's table {changes.table}")) from None
 
 
 def bare(conn: psycopg.Connection[Any], question: Question) -> Text:
@@ -83,7 +102,8 @@ def asking(conn: psycopg.Connection[Any], question: Question) -> Iterator[None]:
     Text forms of dates, bytes and floats are fixed, so that a key is the same text on every server.
     """
     conn.autocommit = False
-    conn.read_only = question.people is None  # else it turns read-only once they are there
+    # Else it turns read-only once the rows from elsewhere are there.
+    conn.read_only = question.people is None and question.changes is None
     conn.prepare_threshold = None
     limit = min(int(question.timeout.total_seconds() * 1000), 2**31 - 1)
     # A session that waits on us is one whose statement is over: the statement's own timeout bounds the stream.
@@ -104,6 +124,8 @@ def asking(conn: psycopg.Connection[Any], question: Question) -> Iterator[None]:
             cur.execute(f"SELECT {calls}", [part for item in local.items() for part in item])
             if question.people is not None:
                 hasura.fill(conn, question.people)
+            if question.changes is not None:
+                fill(conn, question.changes)
             yield
     except psycopg.Error as error:
         raise refused(error.sqlstate, question) from None

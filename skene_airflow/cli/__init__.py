@@ -38,6 +38,7 @@ VERBS = {
     "suppressions": "who must not be mailed: add, remove, list, import, export",
     "forget": "erase a person, and never mail them again",
     "export": "all that the ledger holds of a person",
+    "events": "let rows that change in a plain Postgres start loops: install, uninstall",
     "stop": "stop sending at once, one loop or all",
     "start": "let a stopped loop send again",
     "esp": "a local Resend that sends nothing, with a page to read the mails",

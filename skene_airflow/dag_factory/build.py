@@ -19,7 +19,7 @@ from skene_airflow.dag_factory.knobs import (
 )
 from skene_airflow.hooks.settings import default_timezone
 from skene_airflow.loop.journeys import dags_of
-from skene_airflow.loop.schema import AssetTrigger, ScheduleTrigger
+from skene_airflow.loop.schema import AssetTrigger, DatabaseTrigger, ScheduleTrigger
 from skene_airflow.loop.shared import SharedFiles
 from skene_airflow.operators.evaluate import EvaluateOperator
 from skene_airflow.operators.loop_ref import LoopRef
@@ -125,6 +125,10 @@ def schedule(loop: Loop) -> CronTriggerTimetable | list[Asset] | None:
         return CronTriggerTimetable(trigger.cron, timezone=trigger.timezone or default_timezone())
     if isinstance(trigger, AssetTrigger):
         return [Asset(name) for name in trigger.asset]
+    if isinstance(trigger, DatabaseTrigger):
+        from skene_airflow.dag_factory.changes import changes_asset  # other loops need no watcher
+
+        return [changes_asset(loop)]
     return None
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from skene_airflow.loop.journeys import dags_of
-from skene_airflow.loop.schema import AfterTrigger, AssetTrigger, EmailAction, ScheduleTrigger
+from skene_airflow.loop.schema import AfterTrigger, AssetTrigger, DatabaseTrigger, EmailAction, ScheduleTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -72,6 +72,8 @@ def when(step: Step) -> str:
         return f"`{trigger.cron}` ({trigger.timezone or 'the installation’s time zone'})"
     if isinstance(trigger, AssetTrigger):
         return "after an update of " + " and ".join(f"`{name}`" for name in trigger.asset)
+    if isinstance(trigger, DatabaseTrigger):
+        return f"seconds after {' or '.join(trigger.event)} of rows in `{trigger.table}`"
     return "only when somebody, or another DAG, starts it"
 
 
@@ -80,6 +82,7 @@ def _who(loop: Loop, step: Step) -> str:
     limit = f" (at most {duration(condition.timeout)})" if condition else ""
     source, key = loop.connections.source, loop.user.key
     rows = "the rows of the condition" if step.condition else f"the rows of `{loop.user.table}`"
+    rows += " that changed" if step.condition is None and isinstance(step.trigger, DatabaseTrigger) else ""
     whose = " of those whose turn it is" if isinstance(step.trigger, AfterTrigger) else ""
     return f"{rows}{whose}{limit}, read from `{source}`; people are told apart by `{key}`"
 

@@ -8,6 +8,7 @@ from airflow.sdk import DAG, CronTriggerTimetable
 
 from skene_airflow.dag_factory.stand_in import UPKEEP
 from skene_airflow.operators.loop_ref import FolderRef
+from skene_airflow.operators.restart import RestartOperator
 from skene_airflow.operators.upkeep import UpkeepOperator
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ _DOC = """Once an hour, what no run came back for, over every loop in the loops 
 - `on_sent` is run for people whose mail left while nobody marked them;
 - who reached a loop's `goal` in time is recorded;
 - what is late becomes `expired`, what nobody can ask the provider about any more `uncertain`;
-- addresses and names older than `[skene] retention_days` are erased from the ledger.
+- loops with a `database` trigger are started again for changes whose person had to wait (task `restart`);
+- addresses, names and changed rows older than `[skene] retention_days` are erased from the ledger.
 
 It decides nothing about anybody. **Pausing it leaves mail that was already promised to people unsent**; to stop
 sending, use `skene-airflow stop [LOOP]`.
@@ -45,4 +47,5 @@ def upkeep_dag(root: Path, extras: Extras) -> DAG:
         on_success_callback=extras.on_success_callback,
     )
     UpkeepOperator(task_id="upkeep", dag=dag, loops=FolderRef(root))
+    RestartOperator(task_id="restart", dag=dag, loops=FolderRef(root))
     return dag

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from skene_airflow.ledger.changes import TEMPORARY
 from skene_airflow.ledger.memory import Memory
 from skene_airflow.ledger.runs import as_run, one
 from skene_airflow.nouns import Mode, Reason, Verdict
@@ -33,23 +34,38 @@ class Cut:
     """Whether `on_sent` is owed for each settled batch."""
 
 
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """That the run took changes of rows. ``each_run``: every run is an entry, so nothing is asked twice."""
+
+    each_run: bool
+
+
 class Claim(Memory):
     """A run that is about to be judged, with the step's lock held."""
 
     def commit(
-        self, decision: str, params: Mapping[str, object], cut: Cut | None, brakes: Mapping[str, int] | None = None
+        self,
+        decision: str,
+        params: Mapping[str, object],
+        cut: Cut | None,
+        brakes: Mapping[str, int] | None = None,
+        settling: Settling | None = None,
     ) -> Run:
         """Record what ``decision`` (a SELECT of judged candidates) says; with ``cut``, claim the audience.
 
         ``params`` are the decision's own; ``now``, ``loop_ids`` and ``held`` also tell whether the claim counts.
-        ``brakes`` has how many people each of the decision's brakes lets pass.
+        ``brakes`` has how many people each of the decision's brakes lets pass. With ``settling``, changes whose
+        people got a verdict for good are settled.
         """
-        facts: dict[str, object] = {**params, **self._facts(cut)}
+        facts: dict[str, object] = {**params, **self._facts(cut), **self._settles(settling)}
         # Sorts and hashes of a large audience fit in memory that the default of 4 MB would spill.
         self.cur.execute("SET LOCAL work_mem = '64MB'")
         # The statements are long and run once: compiling them would cost more than it gains.
         self.cur.execute("SET LOCAL jit = off")
         self._judge(decision, facts)
+        if settling and cut:
+            self.cur.execute(self._filled("settle"), facts)
         self.cur.execute(self._filled("claim" if cut else "shadow") + "\n" + self._filled("record"), facts)
         counted = self.cur.fetchall()
         braked = sum(row["braked"] for row in counted)
@@ -92,6 +108,13 @@ class Claim(Memory):
             "provider": cut.provider if cut else None,
             "batch_size": cut.batch_size if cut else None,
             "marks": bool(cut and cut.marks and run.mode is Mode.LIVE),
+        }
+
+    def _settles(self, settling: Settling | None) -> dict[str, object]:
+        return {
+            "temporary": list(TEMPORARY),
+            "person_columns": list(self.run.person_columns) if self.run.person_columns is not None else None,
+            "each_run": settling.each_run if settling else False,
         }
 
 

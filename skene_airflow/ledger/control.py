@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from skene_airflow.ledger import changes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
@@ -40,6 +42,7 @@ def start(ledger: Ledger, loop_id: str, actor: str) -> bool:
         cur.execute(ledger.sql("control", "start"), {"loop_id": loop_id})
         undone = cur.rowcount > 0
         if undone:
+            changes.forgive(ledger, cur, loop_id)
             note(ledger, cur, actor, "start", loop=loop_id)
     return undone
 

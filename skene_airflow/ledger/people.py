@@ -44,7 +44,7 @@ def forget(ledger: Ledger, user_key: str, actor: str, why: str = "", addresses: 
     with ledger.transaction() as cur:
         hidden = _suppress(ledger, cur, user_key, known, actor)
     with ledger.transaction() as cur:
-        facts = {"user_key": user_key, "hidden": hidden, "key": address_key(cur, ledger)}
+        facts = {"user_key": user_key, "hidden": hidden, "key": address_key(cur, ledger), "addresses": _compared(known)}
         staged = sum(_unstage(ledger, cur, run_no, user_key, known) for run_no in _staged_runs(ledger, cur))
         cur.execute(ledger.sql("people", "lock_batches"), facts)
         cur.execute(ledger.sql("people", "cancel"), facts)
@@ -53,7 +53,15 @@ def forget(ledger: Ledger, user_key: str, actor: str, why: str = "", addresses: 
         cur.execute(ledger.sql("people", "keep_frozen"), facts)
         in_doubt = int(one(cur)["mails"])
         erased = {}
-        for name in ("erase_mailbox", "erase", "erase_decisions", "erase_goals", "erase_events", "erase_inbox"):
+        for name in (
+            "erase_mailbox",
+            "erase",
+            "erase_decisions",
+            "erase_goals",
+            "erase_events",
+            "erase_changes",
+            "erase_inbox",
+        ):
             cur.execute(ledger.sql("people", name), facts)
             erased[name] = cur.rowcount
         deliveries = erased["erase_mailbox"] + erased["erase"]
@@ -68,7 +76,8 @@ def forget(ledger: Ledger, user_key: str, actor: str, why: str = "", addresses: 
 def export(ledger: Ledger, user_key: str, actor: str, why: str = "") -> dict[str, Any]:
     """All that the ledger holds of a person, addresses and values too; audited.
 
-    Lists by name: deliveries, decisions, inbox, staged, events, goals, suppressions, audit. Times are ISO 8601.
+    Lists by name: deliveries, decisions, inbox, staged, events, changes, goals, suppressions, audit. Times are
+    ISO 8601.
     """
     with ledger.transaction() as cur:
         cur.execute(ledger.sql("people", "hidden"), {"user_key": user_key})
@@ -96,9 +105,13 @@ def _suppress(ledger: Ledger, cur: Cursor, user_key: str, known: set[str], actor
 
 
 def _unstage(ledger: Ledger, cur: Cursor, run_no: int, user_key: str, known: set[str]) -> int:
-    facts = {"run_no": run_no, "user_key": user_key, "addresses": sorted(comparable(each) for each in known)}
+    facts = {"run_no": run_no, "user_key": user_key, "addresses": _compared(known)}
     cur.execute(_of_stage(ledger, "unstage", run_no), facts)
     return int(one(cur)["rows"])
+
+
+def _compared(addresses: Iterable[str]) -> list[str]:
+    return sorted(comparable(each) for each in addresses)
 
 
 def _staged(ledger: Ledger, cur: Cursor, name: str, user_key: str) -> list[dict[str, Any]]:

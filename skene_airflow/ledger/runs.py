@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from skene_airflow.ledger import changes
 from skene_airflow.ledger.journeys import Filling, Followed
 from skene_airflow.nouns import Mode, Verdict
 
@@ -76,6 +77,7 @@ class Run:
     brakes: Mapping[str, Any] | None
     staged: bool
     decided: bool
+    person_columns: Sequence[str] | None = None
 
     @property
     def stage_table(self) -> str:
@@ -107,6 +109,7 @@ def as_run(row: Mapping[str, Any]) -> Run:
         "unknown_zones",
         "people",
         "brakes",
+        "person_columns",
     )
     facts = {name: row[name] for name in names}
     return Run(
@@ -119,6 +122,18 @@ class Stage:
 
     def __init__(self, ledger: Ledger, cur: Cursor, run: Run) -> None:
         self._ledger, self._cur, self.run = ledger, cur, run
+
+    def changes(self, wanted: changes.Wanted, mode: Mode) -> Iterator[Any]:
+        """Everything that is due, in COPY text format: this run's from now on, unless it is a shadow run."""
+        run = self.run
+        try:
+            if mode is Mode.SHADOW:
+                yield from changes.look_at(self._ledger, self._cur, wanted)
+            else:
+                changes.take(self._ledger, self._cur, wanted, run.loop_id, run.step_id, run.run_no)
+                yield from changes.taken(self._ledger, self._cur, run.run_no)
+        except psycopg.Error as error:  # here, or the source that they are for would seem to have failed
+            raise self._ledger.refused(error) from None
 
     @contextmanager
     def filling(self, following: Following | None = None) -> Iterator[Filling]:
@@ -143,10 +158,12 @@ class Stage:
         columns: Mapping[str, str],
         contents: Sequence[Mapping[str, Any]],
         people: int | None = None,
+        person_columns: Sequence[str] | None = None,
     ) -> Run:
         """Note what was staged, and what each segment and variant says. The caller's transaction makes it final.
 
-        ``people`` is the size of the table of people, where a brake needs it.
+        ``people`` is the size of the table of people, where a brake needs it; ``person_columns`` are those of a
+        changed table that hold a person's key.
         """
         facts = {
             "run_no": self.run.run_no,
@@ -161,6 +178,7 @@ class Stage:
             "key_column": header.key_column,
             "transactional": header.transactional,
             "people": people,
+            "person_columns": list(person_columns) if person_columns is not None else None,
         }
         self._cur.execute(self._ledger.sql("runs", "staged"), facts)
         return as_run(one(self._cur))

@@ -57,6 +57,7 @@ __all__ = [
 
 
 _EVERYBODY: Final = "SELECT * FROM {table}"
+_CHANGED: Final = "SELECT u.* FROM {table} u WHERE u.{key} IN (SELECT e.{key} FROM event e)"
 
 
 class Step(Model):
@@ -161,13 +162,17 @@ class Loop(LoopFile):
         return f"steps[{index}].condition" if is_short else f"steps[{index}].condition.query"
 
     def condition_of(self, step: Step) -> Condition | None:
-        """Who a step asks for: its condition, or for an `after` step without one everybody; None: nobody it can name.
+        """Who a step asks for: its condition; without one everybody for an `after` step, and whoever changed for a
+        `database` step; None: nobody it can name.
 
         Of whom an `after` step asks for, it mails those who are due.
         """
-        if step.condition is not None or not isinstance(step.trigger, AfterTrigger):
+        if step.condition is not None or not isinstance(step.trigger, AfterTrigger | DatabaseTrigger):
             return step.condition
         table = ".".join(f'"{part}"' for part in self.user.table.lower().split("."))
+        if isinstance(step.trigger, DatabaseTrigger):
+            key = '"' + self.user.key.replace('"', '""') + '"'
+            return QueryCondition(type="query", query=_CHANGED.replace("{table}", table).replace("{key}", key))
         return QueryCondition(type="query", query=_EVERYBODY.replace("{table}", table))
 
     def parent_of(self, step: Step) -> Step | None:

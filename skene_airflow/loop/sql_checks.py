@@ -197,9 +197,15 @@ def _ready(root: Node) -> Iterator[Fault]:
 
 def _events(root: Node) -> Iterator[Fault]:
     for index, step in _steps(root):
+        if _text(step, "trigger", "type") != "database":
+            continue
+        if _text(step, "condition", "type") == "graphql":
+            what = "a 'graphql' condition cannot read 'event', the rows that changed"
+            hint = "write a SQL condition for a 'database' trigger, or leave the condition out"
+            yield node_fault(root, ("steps", index, "condition", "type"), codes.NO_EVENT, what, hint)
         loc = condition_loc(root, index)
         text = _text(root, *loc) if loc else None
-        if loc is None or text is None or _text(step, "trigger", "type") != "database":
+        if loc is None or text is None:
             continue
         read = relations(text)
         if read is not None and "event" not in read:

@@ -114,17 +114,20 @@ class ScheduleTrigger(Model):
     )
 
 
-Change: TypeAlias = Literal["insert", "update", "delete"]
+Change: TypeAlias = Literal["insert", "update", "delete", "manual"]
 
 
 class DatabaseTrigger(Model):
-    """Runs when rows change, pushed by Hasura's event trigger."""
+    """Runs when rows change, told by Hasura's event trigger or by one in the database itself."""
 
     type: Literal["database"] = Field(description="Runs when rows of a table change.")
-    table: Table = Field(description="The table whose changes count.", examples=["users"])
+    table: Table = Field(
+        description="The table whose changes count; without a schema it is one of public.",
+        examples=["users", "billing.invoices"],
+    )
     event: Annotated[
         tuple[Change, ...], BeforeValidator(_as_list, json_schema_input_type=Change | tuple[Change, ...]), SOME
-    ] = Field(description="The kind of change (insert, update, delete), or a list of kinds.")
+    ] = Field(description="The kind of change, or a list: insert, update, delete; manual (sent by hand in Hasura).")
 
 
 class AssetTrigger(Model):

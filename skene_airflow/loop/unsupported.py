@@ -17,7 +17,6 @@ _ANY: Final = "*"
 # Path (* is any step) → the values that are refused; _ANY: every value that is written.
 _TABLE: Final[dict[Loc, str]] = {
     ("guard", "approve_above"): _ANY,
-    ("steps", "*", "trigger", "type"): "database",
 }
 _LATER: Final = "leave it out until a version that has it"
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from skene_airflow.audience.changes import person_columns
 from skene_airflow.audience.condition import asking, bare, check, count_rows, describe, stream
 from skene_airflow.audience.decision import REDIRECTED
 from skene_airflow.audience.staging import COLUMNS
@@ -13,9 +16,10 @@ from skene_airflow.ledger.journeys import Following
 from skene_airflow.loop.schema import AfterTrigger
 from skene_airflow.message.contents import ALL
 from skene_airflow.nouns import Mode
+from skene_airflow.stages.mode import read_conf
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import psycopg
 
@@ -29,8 +33,11 @@ AT_A_TIME = 50_000
 """Keys in one question of an `after` step without a condition of its own."""
 
 
-def stage_candidates(job: Job, stage: Stage, asked: Asked, mode: Mode) -> tuple[dict[str, str], int | None]:
-    """Stage what the step asks for. Returns the columns of the condition with their types, and what people_of says.
+def stage_candidates(
+    job: Job, stage: Stage, asked: Asked, mode: Mode
+) -> tuple[dict[str, str], int | None, Sequence[str] | None]:
+    """Stage what the step asks for. Returns the columns of the condition with their types, what people_of says, and
+    which columns of a table that changed hold a person's key.
 
     Raises QueryError and LedgerError.
     """
@@ -38,13 +45,22 @@ def stage_candidates(job: Job, stage: Stage, asked: Asked, mode: Mode) -> tuple[
     with (
         stage.filling(following_of(job, mode)) as filling,
         closing(job.source()) as conn,
-        asking(conn, question),
+        asking(conn, _taking(job, stage, question, mode)),
     ):
         types = describe(conn, bare(conn, question), question)
         # A fault in a segment or in `exit` is told before anything is read.
         check(conn, staging_query(conn, question, types, wanted, ALL), question)
         fill(filling, conn, asked, types)
-        return types, people_of(conn, job, question)
+        holders = person_columns(conn, question.changes, job.loop.user) if question.changes else None
+        return types, people_of(conn, job, question), holders
+
+
+def _taking(job: Job, stage: Stage, question: Question, mode: Mode) -> Question:
+    """The question over the changes that this run takes, if it is about changes."""
+    wanted = job.changes(mode, read_conf(job.run.conf).expires_after or job.loop.expires_after)
+    if question.changes is None or wanted is None:
+        return question
+    return replace(question, changes=replace(question.changes, rows=partial(stage.changes, wanted, mode)))
 
 
 def fill(filling: Filling, conn: psycopg.Connection[Any], asked: Asked, types: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import psycopg
 
+from skene_airflow.audience.changes import changes_of
 from skene_airflow.audience.condition import Question, Refusal, asking, bare, literals, parsed, with_parts
 from skene_airflow.audience.text import Text
 from skene_airflow.errors import QueryError, SettingsError
@@ -82,7 +83,8 @@ def question_of(loop: Loop, query: str, step: Step | None = None) -> Question:
     asked = loop.condition_of(step) if step is not None else None
     timeout = asked.timeout if isinstance(asked, QueryCondition) else _PATIENCE
     zone = loop.zone_of(step) if step is not None else None
-    return Question(query, _AS_OF, zone or "UTC", timeout, loop.audiences)
+    changes = changes_of(step) if step is not None else None
+    return Question(query, _AS_OF, zone or "UTC", timeout, loop.audiences, changes=changes)
 
 
 def describe(conn: psycopg.Connection[Any], question: Question) -> list[Column]:

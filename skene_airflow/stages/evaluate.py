@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from skene_airflow.audience.assignment import ranges
 from skene_airflow.audience.decision import Arm
 from skene_airflow.audience.staging import Wanted
-from skene_airflow.ledger import runs
+from skene_airflow.ledger import changes, runs
 from skene_airflow.ledger.runs import Run, RunHeader, staging
 from skene_airflow.loop.actions import InAppAction
 from skene_airflow.loop.conditions import GraphqlCondition
+from skene_airflow.loop.schema import DatabaseTrigger
 from skene_airflow.message.contents import contents
 from skene_airflow.message.template import compile_blueprint
 from skene_airflow.nouns import Mode
@@ -67,6 +68,8 @@ def evaluate(job: Job) -> Staged:
         job.loop.class_ == "transactional",
     )
     run = _stage(job, header)
+    if isinstance(job.step.trigger, DatabaseTrigger) and run.mode is not Mode.SHADOW:
+        changes.analyze(job.ledger)
     log.info("evaluate: %s rows staged, mode %s, as of %s", run.candidates, run.mode, run.as_of.isoformat())
     return Staged(run.mode, run.candidates or 0)
 
@@ -103,14 +106,15 @@ def _stage(job: Job, header: RunHeader) -> Run:
     if (done := _staged_before(job)) is not None:  # an endpoint is not asked again
         return done
     asked = asked_of(job)
+    job.fetch()
     with staging(job.ledger, header) as stage:
         if stage.run.staged:
             log.info("evaluate: this run staged its audience before; it is kept")
             return stage.run
-        types, people = stage_candidates(job, stage, asked, header.mode)
+        types, people, holders = stage_candidates(job, stage, asked, header.mode)
         kept = {name: types[name] for name in (job.loop.user.key, *asked.keep)}
         arms = asked.arms(lambda made: stage.keep(made.sha256, made.to_json()))
-        return stage.commit(header, kept, [arm.plain() for arm in arms], people)
+        return stage.commit(header, kept, [arm.plain() for arm in arms], people, holders)
 
 
 def _staged_before(job: Job) -> Run | None:

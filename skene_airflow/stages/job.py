@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from skene_airflow.audience.changes import changes_of, qualified
 from skene_airflow.audience.condition import Question
 from skene_airflow.audience.hasura import QUERY, fetch
 from skene_airflow.errors import SkeneError
-from skene_airflow.ledger import Ledger, runs
+from skene_airflow.feedback.outbox import Outbox
+from skene_airflow.ledger import Ledger, changes, runs
 from skene_airflow.ledger.runs import Names
-from skene_airflow.loop.schema import AfterTrigger, EmailAction, GraphqlCondition, InAppAction, QueryCondition
+from skene_airflow.loop.schema import (
+    AfterTrigger,
+    DatabaseTrigger,
+    EmailAction,
+    GraphqlCondition,
+    InAppAction,
+    QueryCondition,
+)
+from skene_airflow.nouns import Mode
+from skene_airflow.stages.mode import lowered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     import psycopg
 
@@ -79,7 +92,8 @@ class Job:
         return self.loop.frequency_cap is not None and self.loop.class_ != "transactional"
 
     def question(self) -> Question:
-        """The step's condition, ready to be asked: people of a GraphQL condition are fetched now.
+        """The step's condition, ready to be asked: people of a GraphQL condition are fetched now; changes of rows that
+        it is about are seen, and not taken.
 
         Raises SkeneError if there is none, and QueryError for what its endpoint refuses.
         """
@@ -89,7 +103,32 @@ class Job:
             return replace(query, people=self._people(asked))
         if not isinstance(asked, QueryCondition):
             raise SkeneError(f"Step {self.step.id} has no SQL condition to evaluate.")
-        return Question(asked.query, self.run.as_of, self.timezone, asked.timeout, self.loop.audiences)
+        found = changes_of(self.step)
+        if found is not None and (wanted := self.changes(Mode.SHADOW, self.loop.expires_after)):
+            found = replace(found, rows=partial(changes.seen, self.ledger, wanted))
+        return Question(asked.query, self.run.as_of, self.timezone, asked.timeout, self.loop.audiences, changes=found)
+
+    def fetch(self) -> int:
+        """Bring what the app's database has noted by itself into the ledger; 0 without a `database` trigger.
+
+        Raises QueryError and LedgerError.
+        """
+        if not isinstance(self.step.trigger, DatabaseTrigger):
+            return 0
+        with closing(Outbox(self.source, self.ledger.schema, self.loop.connections.source)) as outbox:
+            return outbox.empty_into(self.ledger)
+
+    def changes(self, mode: Mode, window: timedelta) -> changes.Wanted | None:
+        """Which changes of rows a run of ``mode`` takes, none older than ``window``; None without such a trigger."""
+        trigger = self.step.trigger
+        if not isinstance(trigger, DatabaseTrigger):
+            return None
+        # What a shadow run sees is what a live run would.
+        ceiling = lowered(Mode.LIVE, self.settings.max_mode) if mode is Mode.SHADOW else mode
+        claims_as = Mode.REDIRECT if ceiling is Mode.REDIRECT else Mode.LIVE
+        return changes.Wanted(
+            self.names, qualified(trigger.table), trigger.event, self.loop.connections.source, window, claims_as
+        )
 
     def _people(self, asked: GraphqlCondition) -> People:
         if self.hasura is None:

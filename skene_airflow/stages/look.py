@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from skene_airflow.audience.changes import changes_of
 from skene_airflow.audience.condition import Question, asking, bare, describe, refused
 from skene_airflow.audience.staging import Wanted, person, staging
 from skene_airflow.channels.mime import mime
@@ -153,7 +154,7 @@ def _real_row(
     if not isinstance(asked, QueryCondition):
         raise SettingsError(f"step '{step.id}' has no query to find people with: look at it with sample values")
     now = datetime.now(UTC).replace(microsecond=0)
-    question = Question(asked.query, now, blueprint.timezone, asked.timeout, loop.audiences)
+    question = Question(asked.query, now, blueprint.timezone, asked.timeout, loop.audiences, changes=changes_of(step))
     wanted = Wanted(loop.user, not blueprint.in_app, blueprint.columns)
     with closing(source()) as conn, asking(conn, question):
         types = describe(conn, bare(conn, question), question)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from skene_airflow.audience.decision import decision
 from skene_airflow.errors import BrakeHeld, SettingsError
-from skene_airflow.ledger.claims import Cut, claiming, open_shards
+from skene_airflow.ledger.claims import Cut, Settling, claiming, open_shards
 from skene_airflow.ledger.inbox import AT_ONCE, PROVIDER
+from skene_airflow.loop.schema import DatabaseTrigger
 from skene_airflow.nouns import Mode, Verdict
 from skene_airflow.stages.brakes import told
 from skene_airflow.stages.checklist import refuse_unready
@@ -71,7 +72,8 @@ def _decide(job: Job, run: Run, channel: Channel | None) -> Run:
         if edited := edit_of(job, claim):
             log.warning("segment: `%s` was edited: whoever qualifies in this run is recorded and not mailed", edited)
         stage = f"{job.ledger.schema}.{run.stage_table}"
-        return claim.commit(decision(job.ledger.schema, stage, rules), rules.params(), cut, rules.brakes)
+        settling = Settling(job.loop.entry.each_run) if isinstance(job.step.trigger, DatabaseTrigger) else None
+        return claim.commit(decision(job.ledger.schema, stage, rules), rules.params(), cut, rules.brakes, settling)
 
 
 def _cut(job: Job, mode: Mode, channel: Channel | None) -> Cut:

@@ -21,13 +21,15 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, Router
 
 from skene_airflow.errors import SkeneError
+from skene_airflow.feedback import hasura
 from skene_airflow.feedback.receivers import RECEIVERS
 from skene_airflow.ledger import suppressions
 from skene_airflow.ledger.suppressions import MARKETING, scope_of
 from skene_airflow.loop.topics import Topics, read_topics, title_of
 from skene_airflow.message.links import Signer
 from skene_airflow.web.bodies import whole_body
-from skene_airflow.web.receiving import Receiving
+from skene_airflow.web.changing import Changing
+from skene_airflow.web.receiving import KnownSecrets, Receiving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -156,8 +158,10 @@ def public_app(settings: Settings, shelf: Shelf, secrets: Callable[[str], Sequen
         Route("/u/{token}", pages.act, methods=["POST"]),
         Route("/no.css", _style, methods=["GET"]),
     ]
-    for name, receiver in RECEIVERS.items():
-        take = Receiving(receiver, shelf, secrets).take
+    known = KnownSecrets(secrets)
+    places = {name: Receiving(receiver, shelf, known).take for name, receiver in RECEIVERS.items()}
+    places[hasura.PATH] = Changing(shelf, known, migrate=settings.auto_migrate).take
+    for name, take in places.items():
         routes += [Route(f"/{name}{more}", take, methods=["POST"]) for more in ("", "/{conn_id}")]
     # No redirects: mail programs follow none, and nobody else needs one.
     router = Router(routes, redirect_slashes=False)

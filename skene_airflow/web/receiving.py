@@ -31,40 +31,24 @@ _MOST_KEPT = 100
 """Look-ups of unknown names within KEPT; then nobody looks up more for strangers."""
 
 
-_LATER = PlainTextResponse("later", 503, headers={"Retry-After": "60"})
+LATER = PlainTextResponse("later", 503, headers={"Retry-After": "60"})
+"""What is answered while the ledger, or a secret, cannot be asked."""
 
 
-class Receiving:
-    """One provider's place. ``secrets`` finds the webhook secrets of an Airflow connection."""
+class KnownSecrets:
+    """The webhook secrets of Airflow connections, each kept for a while. ``find`` asks Airflow."""
 
-    def __init__(self, receiver: Receiver, shelf: Shelf, secrets: Callable[[str], Sequence[str]]) -> None:
-        self._receiver, self._shelf, self._secrets = receiver, shelf, secrets
+    def __init__(self, find: Callable[[str], Sequence[str]]) -> None:
+        self._find = find
         self._kept: dict[str, tuple[float, Sequence[str]]] = {}
 
-    async def take(self, request: Request) -> Response:
-        """2xx once the event is written, also if it was before; 401 for a call that is not the provider's."""
-        body = await whole_body(request, MOST)
-        if body is None:
-            return PlainTextResponse("too long", 413)
-        conn_id = request.path_params.get("conn_id", f"{self._receiver.name}_default")
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        try:
-            secrets = await asyncio.to_thread(self._known, conn_id)
-            if secrets is None:
-                return _LATER
-            if not self._receiver.genuine(headers, body, secrets, time.time()):
-                return PlainTextResponse("not genuine", 401)
-            for told in self._receiver.read(headers, body):
-                await asyncio.to_thread(self._shelf.use, lambda book, told=told: events.hear(book, told))
-        except UnreadableError:
-            return PlainTextResponse("not an event", 400)
-        except SkeneError as error:
-            log.error("web: an event of %s was not written: %s", self._receiver.name, error)
-            return _LATER
-        return Response(status_code=204)
+    def fresh(self, conn_id: str) -> Sequence[str] | None:
+        """What is known without asking; None if that is nothing."""
+        found = self._kept.get(conn_id)
+        return found[1] if found is not None and found[0] >= time.monotonic() else None
 
-    def _known(self, conn_id: str) -> Sequence[str] | None:
-        """The secrets; None if strangers have asked for too many names of late."""
+    def of(self, conn_id: str) -> Sequence[str] | None:
+        """The secrets of a connection; None if strangers have asked for too many names of late."""
         if not _CONN_ID.fullmatch(conn_id):
             return ()
         now = time.monotonic()
@@ -76,8 +60,37 @@ class Receiving:
             if len(self._kept) >= _MOST_KEPT:
                 return None
         try:
-            secrets = self._secrets(conn_id)
+            secrets = self._find(conn_id)
         except SettingsError:  # no such connection
             secrets = ()
         self._kept[conn_id] = (now + KEPT, secrets)
         return secrets
+
+
+class Receiving:
+    """One provider's place."""
+
+    def __init__(self, receiver: Receiver, shelf: Shelf, secrets: KnownSecrets) -> None:
+        self._receiver, self._shelf, self._secrets = receiver, shelf, secrets
+
+    async def take(self, request: Request) -> Response:
+        """2xx once the event is written, also if it was before; 401 for a call that is not the provider's."""
+        body = await whole_body(request, MOST)
+        if body is None:
+            return PlainTextResponse("too long", 413)
+        conn_id = request.path_params.get("conn_id", f"{self._receiver.name}_default")
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        try:
+            secrets = await asyncio.to_thread(self._secrets.of, conn_id)
+            if secrets is None:
+                return LATER
+            if not self._receiver.genuine(headers, body, secrets, time.time()):
+                return PlainTextResponse("not genuine", 401)
+            for told in self._receiver.read(headers, body):
+                await asyncio.to_thread(self._shelf.use, lambda book, told=told: events.hear(book, told))
+        except UnreadableError:
+            return PlainTextResponse("not an event", 400)
+        except SkeneError as error:
+            log.error("web: an event of %s was not written: %s", self._receiver.name, error)
+            return LATER
+        return Response(status_code=204)

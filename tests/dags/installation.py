@@ -48,7 +48,7 @@ user: {{table: {name}_users}}
 connections: {{email: {name}_mail}}
 steps:
   - trigger: {trigger}
-    condition: SELECT * FROM {name}_users
+    condition: {condition}
     action:
       type: email
       template: {name}
@@ -168,6 +168,7 @@ class Installation:
     port: int
     stack: ExitStack = field(default_factory=ExitStack)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    scenarios: dict[str, Scenario] = field(default_factory=dict)
 
     @property
     def database(self) -> str:
@@ -175,11 +176,23 @@ class Installation:
         return make_conninfo(self.uri, dbname=f"{conninfo_to_dict(self.uri)['dbname']}_airflow")
 
     def scenario(
-        self, name: str, people: int, trigger: str = "{type: manual}", more: str = "", **double: Any
+        self,
+        name: str,
+        people: int,
+        trigger: str = "{type: manual}",
+        more: str = "",
+        condition: str = "",
+        **double: Any,
     ) -> Scenario:
-        """A new loop: its file, template, people, connection and provider; before the components start."""
+        """A new loop: its file, template, people, connection and provider; before the components start.
+
+        Without ``condition`` it is everybody.
+        """
+        condition = condition or f"SELECT * FROM {name}_users"
         provider = self.stack.enter_context(ResendServer(api_key="re_test_key", **double))
-        (self.loops / f"{name}.yaml").write_text(LOOP.format(name=name, trigger=trigger, more=more))
+        (self.loops / f"{name}.yaml").write_text(
+            LOOP.format(name=name, trigger=trigger, more=more, condition=condition)
+        )
         (self.loops / "templates" / f"{name}.html").write_text(TEMPLATE)
         with psycopg.connect(self.uri) as conn:
             conn.execute(
@@ -189,11 +202,12 @@ class Installation:
         self.environment[f"AIRFLOW_CONN_{name.upper()}_MAIL"] = json.dumps(
             {"conn_type": "resend", "host": provider.url, "password": "re_test_key"}
         )
-        return Scenario(name, self, provider, people)
+        self.scenarios[name] = Scenario(name, self, provider, people)
+        return self.scenarios[name]
 
-    def start(self) -> None:
-        """Start the components, and return when every loop is known."""
-        for name in ("api-server", "dag-processor", "scheduler"):
+    def start(self, *more: str) -> None:
+        """Start the components and ``more`` of them, and return when every loop is known."""
+        for name in ("api-server", "dag-processor", "scheduler", *more):
             self.start_component(name)
         expected = {path.stem for path in self.loops.glob("*.yaml")}
 
@@ -205,7 +219,7 @@ class Installation:
 
     def start_component(self, name: str) -> None:
         """Start one component, as the head of a process group of its own."""
-        words = [name, *(["--skip-serve-logs"] if name == "scheduler" else [])]
+        words = [name, *(["--skip-serve-logs"] if name in ("scheduler", "triggerer") else [])]
         with (self.home / "logs" / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [AIRFLOW, *words], env=self.environment, cwd=self.home, stdout=log, stderr=log, start_new_session=True

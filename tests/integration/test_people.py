@@ -247,7 +247,7 @@ def test_every_table_is_one_that_forgetting_knows(shop: Shop) -> None:
     shop.ledger.migrate()
     tables = shop.sql("SELECT relname FROM pg_class WHERE relnamespace = 'skene'::regnamespace AND relkind = 'r'")
     personal = {"deliveries", "decisions", "batches", "events", "suppressions", "audit", "stage", "goals", "inbox"}
-    other = {"meta", "runs", "templates", "stops", "rate_limits", "migrations", "goal_looks"}
+    other = {"meta", "runs", "templates", "stops", "rate_limits", "migrations", "goal_looks", "taken_events"}
     assert {row["relname"] for row in tables} == personal | other
 
 

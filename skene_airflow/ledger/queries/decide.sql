@@ -14,6 +14,30 @@ ANALYZE /* judged */;
 -- What a run knew of people on its way to a decision.
 DROP TABLE /* stage */, /* judged */;
 
+-- name: settle
+-- Of the changes that the run took: each is settled that holds the key of somebody who got a verdict for good, and of
+-- nobody who got one for now. What nobody was judged for stays due. Somebody whose key no change holds came by a way
+-- that only the query knows: then the rest are settled together, unless one of those people has to wait. Where every
+-- run is an entry (each_run) they are settled even then, or the others would get the same once more.
+WITH asked AS MATERIALIZED (
+    SELECT j.user_key, bool_or(coalesce(j.reason = ANY (%(temporary)s::text[]), false)) AS waiting
+    FROM /* judged */ j WHERE j.user_key IS NOT NULL GROUP BY j.user_key
+), about AS MATERIALIZED (
+    SELECT t.event_no, a.user_key, a.waiting
+    FROM {schema}.taken_events t JOIN {schema}.events e USING (event_no)
+    CROSS JOIN LATERAL jsonb_each_text(coalesce(e.new, e.old)) AS v (key, value)
+    JOIN asked a ON a.user_key = v.value
+    WHERE t.run_no = %(run_no)s AND (%(person_columns)s::text[] IS NULL OR v.key = ANY (%(person_columns)s::text[]))
+), others AS (
+    SELECT count(*) > 0 AND (%(each_run)s::boolean OR NOT bool_or(a.waiting)) AS judged
+    FROM asked a WHERE NOT EXISTS (SELECT FROM about b WHERE b.user_key = a.user_key)
+)
+UPDATE {schema}.taken_events t SET settled = true
+FROM others o, {schema}.taken_events u
+LEFT JOIN (SELECT event_no, bool_or(waiting) AS waiting FROM about GROUP BY event_no) b USING (event_no)
+WHERE u.run_no = %(run_no)s AND t.run_no = u.run_no AND t.event_no = u.event_no
+  AND coalesce(NOT b.waiting, o.judged);
+
 -- name: claim
 -- batch_size members make a batch; an entry given back (expired, cancelled) is taken over, and the run that had it
 -- keeps the outcome in its decision. Whoever lost a race reads as already_entered. The decision is narrow: what a

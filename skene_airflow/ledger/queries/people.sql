@@ -117,6 +117,15 @@ WITH named AS (
 )
 SELECT hidden_key FROM named;
 
+-- name: erase_changes
+-- Rows of the app's tables that changed, and hold the person's key or address in any column. With a short key that may
+-- be somebody else's row: rather one too many.
+UPDATE {schema}.events e SET old = NULL, new = NULL
+WHERE e.changed IS NOT NULL AND (e.old IS NOT NULL OR e.new IS NOT NULL)
+  AND EXISTS (SELECT FROM (VALUES (e.old), (e.new)) AS r (row), jsonb_each_text(r.row) AS v
+              WHERE v.value = %(user_key)s
+                 OR lower(btrim(v.value, E' \t\r\n') COLLATE "C") = ANY (%(addresses)s::text[]));
+
 -- name: held
 -- Each list as JSON that PostgreSQL wrote, so that a number is the number that was kept.
 SELECT json_build_object(
@@ -149,6 +158,13 @@ SELECT json_build_object(
         SELECT json_agg(x ORDER BY x.at, x.loop_id, x.step_id)
         FROM (SELECT loop_id, step_id, entry_key, since, at, recorded_at
               FROM {schema}.goals WHERE user_key = %(user_key)s) x), '[]'),
+    'changes', coalesce((
+        SELECT json_agg(x ORDER BY x.received_at, x.event_id)
+        FROM (SELECT e.provider, e.event_id, e.type, e.at, e.received_at, e.changed, e.old, e.new
+              FROM {schema}.events e
+              WHERE e.changed IS NOT NULL
+                AND EXISTS (SELECT FROM (VALUES (e.old), (e.new)) AS r (row), jsonb_each_text(r.row) AS v
+                            WHERE v.value = %(user_key)s)) x), '[]'),
     'suppressions', coalesce((
         SELECT json_agg(x ORDER BY x.created_at)
         FROM (SELECT user_key, encode(address_hmac, 'hex') AS address_hmac, scope, reason, source, created_at,

@@ -27,7 +27,8 @@ SELECT content FROM {schema}.templates WHERE template_no = %(template_no)s;
 UPDATE {schema}.runs
 SET staged_at = clock_timestamp(), candidates = %(rows)s, columns = %(columns)s, contents = %(contents)s,
     mode = %(mode)s, as_of = %(as_of)s, expires_at = %(expires_at)s, loop_version = %(loop_version)s,
-    entry_rule = %(entry_rule)s, key_column = %(key_column)s, transactional = %(transactional)s, people = %(people)s
+    entry_rule = %(entry_rule)s, key_column = %(key_column)s, transactional = %(transactional)s, people = %(people)s,
+    person_columns = %(person_columns)s
 WHERE run_no = %(run_no)s
 RETURNING *;
 

@@ -16,7 +16,7 @@ def test_it_is_hourly_unpaused_and_there_once(folder: Path) -> None:
     assert isinstance(timetable, CronTriggerTimetable)
     assert timetable.expression.split()[1:] == ["*"] * 4
     assert (dag.is_paused_upon_creation, dag.catchup, dag.max_active_runs, dag.start_date) == (False, False, 1, None)
-    assert [task.task_id for task in dag.tasks] == ["upkeep"]
+    assert [task.task_id for task in dag.tasks] == ["upkeep", "restart"]
 
 
 def test_its_task_reads_every_loop_that_loads_when_it_runs(
