@@ -47,6 +47,12 @@ def seen(
     return Seen(**found)
 
 
+def entries_of(ledger: Ledger, cur: Cursor, names: Names, user_key: str, at: datetime) -> Rows:
+    """The person's entries of another step, at a moment."""
+    cur.execute(ledger.sql("explain", "entries"), {**names.facts(), "user_key": user_key, "at": at})
+    return cur.fetchall()
+
+
 def run_at(ledger: Ledger, cur: Cursor, names: Names, at: datetime) -> tuple[Run, datetime] | None:
     """The last run of a step that was decided at a moment, and when that was."""
     cur.execute(ledger.sql("explain", "run_at"), {**names.facts(), "at": at})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from skene_airflow.audience.condition import asking, has_person
 from skene_airflow.audience.gates import GATES
 from skene_airflow.audience.zones import zones
-from skene_airflow.ledger.person import Seen, decided, hidden_of, run_at, seen
+from skene_airflow.ledger.person import Rows, Seen, decided, entries_of, hidden_of, run_at, seen
 from skene_airflow.nouns import Reason, Verdict
 from skene_airflow.stages.facts import Sight, held_out, told, when
 from skene_airflow.stages.rehearse import rehearsing
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from skene_airflow.ledger.ledger import Cursor
     from skene_airflow.ledger.runs import Run
     from skene_airflow.stages.job import Job
     from skene_airflow.stages.rehearse import Rehearsal
@@ -84,7 +85,7 @@ class Explanation:
 def explain(job: Job, user_key: str, *, exists: bool) -> Explanation:
     """What a live run that starts now would do with the person. Raises QueryError, LedgerError and SkeneError."""
     blank = Explanation(job.loop.id, job.step.id, user_key, job.run.as_of, NOT_NAMED)
-    with rehearsing(job, exists=exists) as rehearsal:
+    with rehearsing(job, exists=exists, undue=True) as rehearsal:
         entries = [_entry(rehearsal, user_key, row) for row in rehearsal.ask("person", user_key=user_key)]
     return _with(blank, entries) if entries else _not_named(job, blank)
 
@@ -103,15 +104,16 @@ def explain_past(job: Job, user_key: str, at: datetime, *, exists: bool) -> Expl
         cap = job.loop.frequency_cap
         then = seen(job.ledger, cur, job.names, user_key, hidden, decided_at, cap.window if cap else None)
         rows = decided(job.ledger, cur, run, user_key)
+        before = _before(job, cur, user_key, decided_at)
     past = replace(job, run=replace(job.run, as_of=run.as_of))
     recorded = {"run_id": run.run_id, "mode": run.mode.value, "as_of": when(run.as_of), "decided_at": when(decided_at)}
     blank = replace(blank, recorded=recorded)
     mine = replace(then, entries=[entry for entry in then.entries if entry["run_id"] != run.run_id])
     if rows:
-        sight = Sight(past, user_key, decided_at, mine)
+        sight = Sight(past, user_key, decided_at, mine, before=before)
         notes = ["verdicts are as recorded; facts are read from the ledger as it was then, as far as it still knows"]
         return _with(replace(blank, notes=notes), [_recorded(sight, row) for row in rows])
-    return _recomputed(past, blank, run, decided_at, mine, exists=exists)
+    return _recomputed(past, blank, run, decided_at, mine, before, exists=exists)
 
 
 def _with(blank: Explanation, entries: Sequence[Entry]) -> Explanation:
@@ -135,14 +137,24 @@ def _entry(rehearsal: Rehearsal, user_key: str, row: Mapping[str, Any]) -> Entry
     hidden = [bytes(row["address_hmac"])] if row["address_hmac"] else []
     cap = job.loop.frequency_cap
     known = Seen()
+    before: Rows = []
     if rehearsal.exists:
+        before = _before(job, rehearsal.memory.cur, user_key, rules.now)
         window = cap.window if cap else None
         known = seen(job.ledger, rehearsal.memory.cur, job.names, user_key, hidden, rules.now, window)
     said = rehearsal.asked.said
     required = said[row["template_no"]][1].required if row["template_no"] is not None else ()
-    sight = Sight(job, user_key, rules.now, known, row, required, rules.existing, rehearsal.first_run, rules.brakes)
+    sight = Sight(
+        job, user_key, rules.now, known, row, required, rules.existing, rehearsal.first_run, rules.brakes, before
+    )
     gates = [*_condition(job, row), *_gates(sight), *_over_all(sight), _holdout(sight)]
     return Entry(row["entry_key"], row["verdict"], row["reason"], row["segment"], row["variant"], gates)
+
+
+def _before(job: Job, cur: Cursor, user_key: str, at: datetime) -> Rows:
+    """The person's entries of the step that this one follows."""
+    parent = job.loop.parent_of(job.step)
+    return entries_of(job.ledger, cur, job.names_of(parent), user_key, at) if parent is not None else []
 
 
 def _condition(job: Job, row: Mapping[str, Any]) -> Iterator[Asked]:
@@ -215,7 +227,7 @@ _FROM_LEDGER: Final = frozenset(
 
 
 def _recomputed(
-    job: Job, blank: Explanation, run: Run, decided_at: datetime, then: Seen, *, exists: bool
+    job: Job, blank: Explanation, run: Run, decided_at: datetime, then: Seen, before: Rows, *, exists: bool
 ) -> Explanation:
     """Where a run recorded nothing: the reasons that are only counted, from what can still be known."""
     skips = dict((run.verdicts or {}).get(Verdict.SKIP, {}))
@@ -229,12 +241,12 @@ def _recomputed(
         "what follows is recomputed: the query over today's rows, the ledger and the clocks as they were then",
     ]
     blank = replace(blank, verdict=NOT_RECORDED, notes=notes)
-    with rehearsing(job, exists=exists) as rehearsal:
+    with rehearsing(job, exists=exists, undue=True) as rehearsal:
         rows = rehearsal.ask("person", user_key=blank.user_key)
     if not rows:
         words = "the query, asked of today's rows for that time, does not name this person"
         return replace(blank, gates=[Asked(CONDITION, NOT_NAMED, {"named": False}, words)])
-    entries = [_guessed(Sight(job, blank.user_key, decided_at, then, row), skips) for row in rows]
+    entries = [_guessed(Sight(job, blank.user_key, decided_at, then, row, before=before), skips) for row in rows]
     likely = next((entry for entry in entries if entry.reason), entries[0])
     return replace(blank, verdict=likely.verdict, reason=likely.reason, gates=likely.gates, entries=entries)
 

@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo
 
 from skene_airflow.audience.assignment import HOLDOUT, SAMPLE, salt, share
 from skene_airflow.audience.gates import SPECIALS
+from skene_airflow.loop.schema import AfterTrigger
 from skene_airflow.nouns import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from skene_airflow.ledger.person import Seen
@@ -36,6 +37,8 @@ class Sight:
     existing: bool = False
     first_run: bool = False
     brakes: Mapping[str, int] = field(default_factory=dict)
+    before: Sequence[Mapping[str, Any]] = ()
+    """The person's entries of the step that this one follows."""
 
     @property
     def zone(self) -> str:
@@ -106,6 +109,8 @@ def _existing(sight: Sight) -> tuple[Facts, str]:
 
 def _due(sight: Sight) -> tuple[Facts, str]:
     trigger = sight.job.step.trigger
+    if isinstance(trigger, AfterTrigger):
+        return _turn(sight, trigger)
     local = sight.now.astimezone(ZoneInfo(sight.zone))
     facts: Facts = {"zone": sight.zone, "local_time": f"{local:%Y-%m-%d %H:%M}"}
     if getattr(trigger, "timezone", None) == "user":
@@ -114,6 +119,35 @@ def _due(sight: Sight) -> tuple[Facts, str]:
             f"{facts['local_time']} in {sight.zone}; scheduled runs mail at '{facts['cron']}' there, a run by hand now"
         )
     return facts, "the schedule asks for nobody's own clock"
+
+
+def _turn(sight: Sight, trigger: AfterTrigger) -> tuple[Facts, str]:
+    """When it is the person's turn to follow: after the mail of this very entry, or of each one there is."""
+    parent, key = sight.job.loop.parent_of(sight.job.step), sight.row.get("entry_key")
+    known = [{**entry, "due": entry["sent_at"] and entry["sent_at"] + trigger.wait} for entry in sight.before]
+    mine = [entry for entry in known if entry["entry_key"] == key and entry["sent_at"]] or known
+    facts: Facts = {
+        "after": parent.id if parent else None,
+        "entries": [
+            {
+                "entry_key": entry["entry_key"],
+                "status": entry["status"],
+                "sent_at": when(entry["sent_at"]),
+                "due_from": when(entry["due"]),
+                "due_until": when(entry["sent_at"] and entry["sent_at"] + trigger.end),
+            }
+            for entry in mine
+        ],
+    }
+    if not mine:
+        return facts, f"the step '{facts['after']}' has no entry of this person"
+    first = facts["entries"][0]
+    if first["sent_at"] is None:
+        return facts, f"the mail of '{facts['after']}' was not sent: it is {first['status']}"
+    return facts, (
+        f"the mail of '{facts['after']}' was sent {first['sent_at']}: due from {first['due_from']}"
+        f" until {first['due_until']}"
+    )
 
 
 def _exited(sight: Sight) -> tuple[Facts, str]:

@@ -134,17 +134,21 @@ class Rehearsal:
 
 
 @contextmanager
-def rehearsing(job: Job, *, exists: bool, yesterday: bool = False) -> Iterator[Rehearsal]:
+def rehearsing(job: Job, *, exists: bool, yesterday: bool = False, undue: bool = False) -> Iterator[Rehearsal]:
     """Stage what the step's query names now, for as long as the rehearsal lasts.
 
-    ``exists``: whether there is a ledger. With ``yesterday`` the query is asked once more, as of a day earlier. Raises
+    ``exists``: whether there is a ledger. With ``yesterday`` the query is asked once more, as of a day earlier. With
+    ``undue`` a step without a condition of its own judges everybody, and not only those whose turn it is. Raises
     QueryError, LoopError, LedgerError, and SkeneError where a database cannot be reached.
     """
     asked = asked_of(job)
     with job.ledger.transaction() as cur, closing(job.source()) as conn:
         # Whose turn it is to follow is not a matter of who qualified a day earlier.
         query = _described(conn, job, asked, yesterday=yesterday and not job.follows)
-        with _placed(job, cur, conn, asked, query, exists=exists) as place:
+        following = following_of(job, _mode(job))
+        if following is not None and undue:
+            following = replace(following, everybody=False)
+        with _placed(job, cur, conn, asked, query, following, exists=exists) as place:
             memory = (Memory if exists else Blank)(job.ledger, cur, _run(job, asked, query))
             yield Rehearsal(
                 job=job,
@@ -205,13 +209,27 @@ def _earlier(conn: psycopg.Connection[Any], asked: Asked, types: Mapping[str, st
 
 @contextmanager
 def _placed(
-    job: Job, cur: Cursor, conn: psycopg.Connection[Any], asked: Asked, query: _Query, *, exists: bool
+    job: Job,
+    cur: Cursor,
+    conn: psycopg.Connection[Any],
+    asked: Asked,
+    query: _Query,
+    following: Following | None,
+    *,
+    exists: bool,
 ) -> Iterator[Place]:
-    following = following_of(job, _mode(job))
     if _made(cur, _STAGE, query.shape):
-        _filled(job, cur, conn, asked, query, following if exists else None)
-        known = query.earlier is not None and _copied_earlier(job, cur, conn, query)
-        yield Place(cur, f'pg_temp."{_STAGE}"', f'pg_temp."{_BEFORE}"' if known else None)
+        table = sql.Identifier("pg_temp", _STAGE)
+        known = following if exists else None
+        filling = Filling(job.ledger, cur, table) if known is None else Followed(job.ledger, cur, table, known)
+        # Without a ledger nobody is due, and a step without a condition of its own asks for nobody else.
+        if known or following is None or not following.everybody:
+            with asking(conn, asked.question):
+                fill(filling, conn, asked, query.types)
+        filling.finish()
+        cur.execute(sql.SQL("ANALYZE {}").format(table))
+        compared = query.earlier is not None and _copied_earlier(job, cur, conn, query)
+        yield Place(cur, f'pg_temp."{_STAGE}"', f'pg_temp."{_BEFORE}"' if compared else None)
         return
     if _where(job, cur) != _where(job, conn.cursor(row_factory=dict_row)):
         raise LedgerError(
@@ -230,25 +248,6 @@ def _placed(
     with asking(conn, asked.question), conn.cursor(row_factory=dict_row) as own:
         params = following.params() if following else {}
         yield Place(own, f'"{_STAGE}"', f'"{_BEFORE}"' if query.earlier else None, parts, params)
-
-
-def _filled(
-    job: Job,
-    cur: Cursor,
-    conn: psycopg.Connection[Any],
-    asked: Asked,
-    query: _Query,
-    following: Following | None,
-) -> None:
-    """Put what the step asks for into the temporary table, as its run would stage it."""
-    table = sql.Identifier("pg_temp", _STAGE)
-    filling = Filling(job.ledger, cur, table) if following is None else Followed(job.ledger, cur, table, following)
-    # Without a ledger nobody is due, and a step without a condition of its own asks for nobody else.
-    if following is not None or not job.follows or job.step.condition is not None:
-        with asking(conn, asked.question):
-            fill(filling, conn, asked, query.types)
-    filling.finish()
-    cur.execute(sql.SQL("ANALYZE {}").format(table))
 
 
 def _made(cur: Cursor, name: str, shape: Sequence[tuple[str, str]]) -> bool:

@@ -37,7 +37,7 @@ UPDATE users SET email = 'none' WHERE id = 2;
 UPDATE users SET name = NULL WHERE id = 3;
 UPDATE users SET email = 'USER1@example.com' WHERE id = 5;
 """
-GATES = ["missing_key", "already_entered", "stopped", "expired", "existing", "not_due", "exited", "no_segment",
+GATES = ["missing_key", "already_entered", "not_due", "stopped", "expired", "existing", "exited", "no_segment",
          "no_consent", "not_sampled", "invalid_address", "suppressed", "unsubscribed", "missing_variable",
          "quiet_hours"]  # fmt: skip
 

@@ -20,6 +20,7 @@ from skene_airflow.loop.schema import Loop
 from skene_airflow.nouns import Mode
 from skene_airflow.stages import candidates
 from skene_airflow.stages.evaluate import evaluate
+from skene_airflow.stages.explain import explain, explain_past
 from skene_airflow.stages.job import Job
 from skene_airflow.stages.plan import plan_step
 from skene_airflow.stages.report import RunReport
@@ -396,3 +397,27 @@ def test_without_a_ledger_nobody_is_due(journey: Journey, condition: str) -> Non
     planned = plan_step(journey.job(1), exists=False)
     assert (planned.error, planned.verdicts["send"]) == (None, 0)
     assert planned.verdicts["skip"] == ({"not_due": 3} if condition else {})
+
+
+@pytest.mark.parametrize("condition", ["", "SELECT * FROM users"])
+def test_it_is_explained_whose_turn_it_is(journey: Journey, condition: str) -> None:
+    journey.write(condition=condition)
+    journey.shop.dormant(2)
+    nobody = explain(journey.job(1), "1", exists=False)
+    assert (nobody.verdict, nobody.reason) == ("skip", "not_due")
+    journey.first()
+    journey.days_pass(3)
+    waits = explain(journey.job(1), "1", exists=True)
+    assert (waits.verdict, waits.reason) == ("skip", "not_due")
+    gate = next(each for each in waits.gates if each.gate == "not_due")
+    (entry,) = gate.facts["entries"]
+    sent = datetime.fromisoformat(entry["sent_at"])
+    assert datetime.fromisoformat(entry["due_from"]) - sent == timedelta(days=7)
+    assert datetime.fromisoformat(entry["due_until"]) - sent == timedelta(days=37)
+    assert gate.says.startswith("the mail of 'first' was sent")
+    journey.days_pass(5)
+    assert explain(journey.job(1), "1", exists=True).verdict == "send"
+    assert explain(journey.job(1), "somebody", exists=True).verdict == "not_named"
+    journey.second()
+    past = explain_past(journey.job(1), "1", datetime.now(UTC), exists=True)
+    assert (past.verdict, past.entries[0].outcome) == ("send", "sent")
