@@ -28,14 +28,13 @@ _TRIES = 3
 def apply(args: argparse.Namespace) -> int:
     """Make Hasura's metadata into what the loops need; 1 if something is left to mend. Raises SkeneError."""
     from skene_airflow.cli import acting
-    from skene_airflow.hasura.wanted import PEOPLE, people, wanted
-    from skene_airflow.ledger import hasura as ledger_views
+    from skene_airflow.hasura.wanted import wanted
 
     loops = _loops(args)
     with _book(args) if args.dry_run else acting.opened(args) as book, _hasura(args) as hasura:
         wish = _wish(args, loops, book)
-        if not args.dry_run:
-            ledger_views.view_of_people(book, *people(loops), PEOPLE)
+        if not (args.dry_run or args.events_only):
+            _show_people(book, loops)
         for left in reversed(range(_TRIES)):
             metadata, version = hasura.export()
             calls = _calls(metadata, wanted(wish), args.database)
@@ -71,11 +70,13 @@ def metadata(args: argparse.Namespace) -> int:
     loops, folder = _loops(args), Path(args.out)
     book = Ledger(_nowhere, settings().schema)
     texts = files(folder, wanted(_wish(args, loops, None)), args.database)
-    texts["skene_people.sql"] = text_of_view(book, *people(loops), PEOPLE)
+    if not args.events_only:
+        texts["skene_people.sql"] = text_of_view(book, *people(loops), PEOPLE)
     for name, text in texts.items():
         _write(folder / name, text)
         print(f"wrote {folder / name}")
-    print("next: skene-airflow migrate; run skene_people.sql in the ledger's database; hasura metadata apply")
+    before = "" if args.events_only else "skene-airflow migrate; run skene_people.sql in the ledger's database; "
+    print(f"next: {before}hasura metadata apply")
     return 0
 
 
@@ -84,6 +85,24 @@ def _book(args: argparse.Namespace) -> AbstractContextManager[Ledger]:
     from skene_airflow.cli.deployment import ledger
 
     return closing(ledger(args.ledger))
+
+
+def _show_people(book: Ledger, loops: Sequence[Loop]) -> None:
+    """Make our view of the people. Raises SettingsError where their table is not in the ledger's database."""
+    from skene_airflow.errors import LedgerError, SettingsError
+    from skene_airflow.hasura.wanted import PEOPLE, people
+    from skene_airflow.ledger.hasura import view_of_people
+
+    table, key = people(loops)
+    try:
+        view_of_people(book, table, key, PEOPLE)
+    except LedgerError as error:
+        state = str(error).partition("SQLSTATE ")[2][:5]
+        what = (
+            f"{'.'.join(table)} with the column '{key}' (`user` of your loops) cannot be read in the ledger's database"
+        )
+        hint = "if the ledger has a database of its own, add --events-only"
+        raise SettingsError(f"{what} (SQLSTATE {state}); {hint}") from None
 
 
 def _nowhere() -> Any:
@@ -123,7 +142,7 @@ def _wish(args: argparse.Namespace, loops: Sequence[Loop], book: Ledger | None) 
     webhook = args.webhook or (f"{deployment.base_url}/hasura/events" if deployment.base_url else "")
     if watched(loops) and not webhook:
         raise SettingsError("[skene] base_url is not set: Hasura has to know where it posts the rows that change")
-    wish = Wish(loops, deployment.schema, args.role, args.staff or "", webhook=webhook)
+    wish = Wish(loops, deployment.schema, args.role, args.staff or "", webhook=webhook, events_only=args.events_only)
     there = ledger_views.relations(book) if book is not None else frozenset()
     return replace(wish, relations=wish.relations & there) if there else wish
 
@@ -204,6 +223,10 @@ def _told(
         print(f"inconsistent metadata: {line}", file=sys.stderr)
 
 
+_EVENTS_ONLY = Argument(
+    ("--events-only",),
+    {"action": "store_true", "help": "event triggers alone: the ledger is in a database that Hasura does not have"},
+)
 _SHARED = (
     Argument(
         ("--role",),
@@ -223,6 +246,7 @@ _SHARED = (
     Argument(
         ("--database",), {"metavar": "NAME", "default": "default", "help": "Hasura's name of the database (default)"}
     ),
+    _EVENTS_ONLY,
     LOOPS,
 )
 _WHERE = (

@@ -71,6 +71,8 @@ class Wish:
     relations: frozenset[str] = frozenset((*_OURS, *_COUNTS))
     webhook: str = ""
     """Where Hasura posts the rows that changed."""
+    events_only: bool = False
+    """Nothing but event triggers: the ledger is in a database that Hasura does not have."""
 
 
 def watched(loops: Iterable[Loop]) -> dict[tuple[str, str], list[str]]:
@@ -108,6 +110,8 @@ def trigger_name(table: tuple[str, str]) -> str:
 
 def wanted(wish: Wish) -> list[Table]:
     """Every table with what is wanted of it, in a fixed order."""
+    if wish.events_only:
+        return [_watched(wish, table, ops) for table, ops in watched(wish.loops).items()]
     who, key = people(wish.loops)
     entries = [_ours(wish, name, columns) for name, columns in _OURS.items() if name in wish.relations]
     entries += [_counts(wish, name, columns) for name, columns in _COUNTS.items() if name in wish.relations]

@@ -218,6 +218,19 @@ def test_nobody_there_and_somebody_else_there(
     assert "answered 502 and no JSON" in capsys.readouterr().err
 
 
+def test_a_ledger_of_its_own_gets_event_triggers_alone(
+    shop: Shop, hasura: HasuraServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.sql("ALTER TABLE users RENAME TO people")  # as if it were in another database than the ledger
+    assert run(shop, hasura, "apply") == 2
+    assert "public.users with the column 'id'" in (err := capsys.readouterr().err)
+    assert "(SQLSTATE 42P01); if the ledger has a database of its own, add --events-only" in err
+    shop.sql("ALTER TABLE people RENAME TO users")
+    assert run(shop, hasura, "apply", "--events-only") == 0
+    assert {table["table"]["schema"] for table in hasura.metadata.tables} == {"public", "shop"}
+    assert entry(hasura, "users", "public")["event_triggers"]
+
+
 def test_inconsistent_metadata_is_a_finding(
     shop: Shop, hasura: HasuraServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
