@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
+from threading import Event
+from time import sleep
+from typing import Any
 
 import pytest
 
@@ -12,6 +16,7 @@ from skene_airflow.channels import Channel
 from skene_airflow.cli import main
 from skene_airflow.errors import AccountError, SendInterrupted
 from skene_airflow.ledger import Ledger, events, people
+from skene_airflow.ledger.claims import Claim
 from skene_airflow.ledger.packed import unpack
 from skene_airflow.stages.evaluate import evaluate
 from skene_airflow.stages.report import report
@@ -159,6 +164,35 @@ def test_whoever_waits_to_be_judged_is_taken_out_and_the_run_adds_up(
     # Staged after it: judged as suppressed, also under another key.
     shop.sql("INSERT INTO users SELECT 9, 'User1@example.com', name, last_activity_at FROM users WHERE id = 1")
     assert shop.run(resend, shop.job(loop=shop.loop(name="another"))).verdicts["skip"] == {"suppressed": 2}
+
+
+def test_a_claim_that_is_under_way_is_waited_for(
+    shop: Shop, server: ResendServer, resend: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.dormant(3)
+    job = shop.job()
+    evaluate(job)
+    claimed, commit = Event(), Claim.commit
+
+    def held_up(self: Claim, *facts: Any) -> Any:
+        run = commit(self, *facts)
+        claimed.set()
+        waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        while not shop.sql(waits):
+            sleep(0.05)
+        return run
+
+    monkeypatch.setattr(Claim, "commit", held_up)
+    with ThreadPoolExecutor(1) as pool, closing(Ledger(shop.connect)) as elsewhere:
+        judged = pool.submit(segment, job, resend)
+        assert claimed.wait(60)
+        done = people.forget(elsewhere, "1", "bob")
+        assert judged.result().verdicts["send"] == 3  # it could not know
+    assert (done.staged, done.cancelled) == (0, 1)
+    assert nothing_of(shop, *ADA)
+    Sender(job, 0, resend).run()
+    assert mailed(server) == everybody(2, first=2)
+    assert report(job).statuses == {"sent": 2, "cancelled": 1}
 
 
 def test_a_mailbox_is_forgotten_for_everybody_who_had_it(shop: Shop, server: ResendServer, resend: Channel) -> None:
