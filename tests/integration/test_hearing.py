@@ -16,6 +16,7 @@ import httpx
 import psycopg
 import pytest
 import resend as sdk
+import svix.webhooks
 import uvicorn
 
 from skene_airflow.channels import Channel
@@ -223,3 +224,19 @@ def test_strangers_cannot_make_us_look_up_names_for_ever() -> None:
 
     assert asyncio.run(calls()) == [401] + [401] * 99 + [503] * 201 + [401]
     assert len(asked) == 100
+
+
+def test_calls_that_svix_itself_signs_are_heard_once_each(shop: Shop, sent: dict[str, Any], site: str) -> None:
+    content = body(sent, "email.delivered", subject="Grüße 世界 🎉")
+    content = json.dumps(json.loads(content), ensure_ascii=False).encode()
+    signer = svix.webhooks.Webhook(SECRET)
+    for again in range(3):  # the id stays, the time is that of the try
+        at = datetime.now(UTC) - timedelta(seconds=again)
+        signature = signer.sign("msg_svix", at, content.decode())
+        names = ("svix", "webhook")[again % 2]
+        found = {"id": "msg_svix", "timestamp": str(int(at.timestamp())), "signature": f"v1,AAAA {signature}"}
+        headers = {f"{names}-{name}": value for name, value in found.items()}
+        assert httpx.post(site, content=content, headers=headers).status_code == 204
+        assert httpx.post(site, content=content[:-1], headers=headers).status_code == 401
+    assert shop.sql("SELECT event_id, type FROM skene.events") == [{"event_id": "msg_svix", "type": "email.delivered"}]
+    assert shop.sql("SELECT delivered_at IS NOT NULL AS told FROM skene.deliveries_v") == [{"told": True}]

@@ -15,7 +15,7 @@ import pytest
 from skene_airflow.channels import Channel
 from skene_airflow.cli import main
 from skene_airflow.errors import AccountError, SendInterrupted
-from skene_airflow.ledger import Ledger, events, people
+from skene_airflow.ledger import Ledger, events, people, suppressions
 from skene_airflow.ledger.claims import Claim
 from skene_airflow.ledger.packed import unpack
 from skene_airflow.stages.evaluate import evaluate
@@ -56,6 +56,12 @@ def test_a_person_is_gone_and_is_not_mailed_again(
     assert main(["forget", "--user", "1", "--ledger", shop.uri, "--actor", "bob", "--reason", "asked a@b.example"]) == 0
     assert "1 delivery erased" in capsys.readouterr().out
     assert nothing_of(shop, *ADA)
+    # Nothing leads from the key to the address any more, not even its hash; an old link acts on the key.
+    assert shop.sql("SELECT address_hmac FROM skene.deliveries WHERE user_key = '1'") == [{"address_hmac": b""}]
+    [mail] = shop.sql("SELECT delivery_id FROM skene.deliveries WHERE user_key = '1'")
+    assert suppressions.say(shop.ledger, mail["delivery_id"], {"marketing"})
+    linked = shop.sql("SELECT 1 FROM skene.suppressions WHERE user_key IS NOT NULL AND address_hmac IS NOT NULL")
+    assert linked == []
     # The run still adds up, and is still the person's by key.
     assert report(run).statuses == {"sent": 3}
     [row] = shop.sql("SELECT status, segment, sent_at IS NOT NULL AS sent FROM skene.deliveries_v WHERE user_key = '1'")

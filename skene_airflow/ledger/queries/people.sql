@@ -73,9 +73,10 @@ WHERE address_hmac = ANY (%(hidden)s::bytea[]) AND user_key <> %(user_key)s
 
 -- name: erase
 -- What is left of a mail is who by key, which step, and how it ended. An entry key may be made of the person's values:
--- a hash with the installation's key takes its place, the same one in every table.
+-- a hash with the installation's key takes its place, the same one in every table. The hash of the address stays only
+-- where the provider may still have to tell how the mail ended.
 UPDATE {schema}.deliveries
-SET address = NULL, vars = NULL, timezone = NULL, locale = NULL, error_detail = NULL, provider_message_id = NULL,
+SET address_hmac = CASE WHEN status IN ('queued', 'uncertain') THEN address_hmac ELSE '' END, address = NULL, vars = NULL, timezone = NULL, locale = NULL, error_detail = NULL, provider_message_id = NULL,
     entry_key = CASE WHEN entry_key = '' OR entry_key LIKE 'erased:%%' THEN entry_key
                      ELSE 'erased:' || encode(sha256(%(key)s::bytea || convert_to(entry_key, 'UTF8')), 'hex') END
 WHERE user_key = %(user_key)s;
