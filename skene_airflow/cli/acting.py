@@ -35,6 +35,19 @@ def person(key: str) -> str:
     return key
 
 
+def address(text: str) -> str:
+    """The one address in ``text``. Raises SettingsError if it cannot be one: its hash would stop nobody."""
+    from skene_airflow.channels.safety import mailbox
+    from skene_airflow.errors import SettingsError
+
+    if found := mailbox(text):
+        return found.address
+    stripped = text.strip()
+    if stripped.count("@") != 1 or any(char.isspace() or char in '<>,;"' for char in stripped):
+        raise SettingsError("name one address, such as ada@acme.example; nothing was changed")
+    return stripped
+
+
 @contextmanager
 def opened(args: argparse.Namespace) -> Iterator[Ledger]:
     """The deployment's ledger, migrated if it may be. Raises SettingsError and LedgerError."""

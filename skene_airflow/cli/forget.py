@@ -21,8 +21,9 @@ def run(args: argparse.Namespace) -> int:
     from skene_airflow.ledger import people
 
     key = acting.person(args.user)
+    addresses = [acting.address(text) for text in args.address or ()]
     with acting.opened(args) as book:
-        done = people.forget(book, key, acting.actor(args), scrub(args.reason), args.address or ())
+        done = people.forget(book, key, acting.actor(args), scrub(args.reason), addresses)
     print(output.as_json({"user": key, **asdict(done)}) if args.format == "json" else _said(done))
     return 0
 

@@ -92,6 +92,7 @@ def import_(args: argparse.Namespace) -> int:
 
 
 def _entry(found: Mapping[str, Any], where: str) -> Entry:
+    from skene_airflow.cli import acting
     from skene_airflow.ledger.suppressions import Entry
 
     user, address, hidden, scope, reason = (
@@ -99,6 +100,8 @@ def _entry(found: Mapping[str, Any], where: str) -> Entry:
     )
     if not (user or address or hidden) or "\0" in user:
         raise SettingsError(f"{where}: name the person by key or by address; nothing was changed")
+    if address:
+        address = acting.address(address)
     if hidden and not _HIDDEN.fullmatch(hidden):
         raise SettingsError(f"{where}: address_hmac has 64 digits, as `suppressions export` writes it")
     if scope and not _SCOPE.fullmatch(scope):

@@ -249,6 +249,14 @@ def test_who_was_never_mailed_can_be_forgotten_too_and_who_comes_back_let_in(
     shop.run(resend)
     assert mailed(server) == everybody(1)
     assert main(["forget", "--user", " ", "--ledger", shop.uri]) == 2
+    for text in ("ada", "a@b.example, c@d.example", "Ada Lovelace"):
+        assert main(["forget", "--user", "5", "--address", text, "--ledger", shop.uri]) == 2
+        assert main(["suppressions", "add", "--address", text, "--reason", "x", "--ledger", shop.uri]) == 2
+    named = ["--address", "Ada <ADA@example.com>", "--reason", "x", "--ledger", shop.uri]
+    assert main(["suppressions", "add", *named]) == 0
+    capsys.readouterr()
+    assert main(["suppressions", "remove", "--address", "ada@example.com", "--reason", "x", "--ledger", shop.uri]) == 0
+    assert capsys.readouterr().out == "1 suppression removed\n"
 
 
 def test_an_export_holds_everything_of_one_person(
