@@ -65,10 +65,12 @@ unit: $(STAMP)
 torture: $(STAMP)
 	SKENE_TORTURE=1 $(BIN)/python -m pytest tests/faults -n auto --dist loadfile -m ""
 
-# Side by side with the script that people would write instead; PEOPLE=10000 for a short one.
+# Side by side with the script that people would write instead, one large run, and judging; an hour. For a short one:
+# make bench PEOPLE=10000 LARGE=100000
 PEOPLE ?= 100000
+LARGE ?= 1000000
 bench: $(STAMP)
-	@$(BIN)/python -W ignore -m bench.send --people $(PEOPLE)
+	@$(BIN)/python -W ignore -m bench.send --people $(PEOPLE) --large $(LARGE)
 
 # Reading loops against dag-factory and against DAGs written by hand; writes bench/results-parse.md. Ten minutes.
 bench-parse: $(STAMP)

@@ -19,21 +19,25 @@ _ANSWER = "seconds a mail: "
 def seconds_per_mail(sink: str, people: int) -> float:
     """How long one mail takes when it is a mapped task. Raises RuntimeError if Airflow fails."""
     with tempfile.TemporaryDirectory() as home:
-        env = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "_AIRFLOW"))}
-        env |= {
-            "AIRFLOW_HOME": home,
-            "AIRFLOW__CORE__DAGS_FOLDER": str(_DAGS),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "BENCH_SINK": sink,
-            "BENCH_PEOPLE": str(people),
-        }
-        _run(["-m", "airflow", "db", "migrate"], env)
-        output = _run([str(_DAGS / "one_task_each.py")], env)
+        env = environment(home, _DAGS) | {"BENCH_SINK": sink, "BENCH_PEOPLE": str(people)}
+        run(["-m", "airflow", "db", "migrate"], env)
+        output = run([str(_DAGS / "one_task_each.py")], env)
     line = next(line for line in output.splitlines() if line.startswith(_ANSWER))
     return float(line.removeprefix(_ANSWER))
 
 
-def _run(arguments: list[str], env: dict[str, str]) -> str:
+def environment(home: str, dags: Path) -> dict[str, str]:
+    """The environment of an Airflow of its own, whatever the shell has set."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "_AIRFLOW"))}
+    return inherited | {
+        "AIRFLOW_HOME": home,
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    }
+
+
+def run(arguments: list[str], env: dict[str, str]) -> str:
+    """What a Python process prints. Raises RuntimeError if it fails."""
     command = [sys.executable, "-W", "ignore", *arguments]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from bench import world
+from bench import metadata, world
 from bench.measure import measure
 
 if TYPE_CHECKING:
@@ -21,14 +21,15 @@ SELECT row_number() OVER (), q.id::text, '', q.email, q.timezone, q.locale,
        (SELECT to_jsonb(v) FROM (SELECT q.last_activity_at, q.name, q.orders, q.picks, q.plan, q.spent_usd) AS v)
 FROM ({query}) AS q
 """
+_METADATA_PEOPLE = 20_000
 _DEAD = """
 SELECT relname, n_live_tup, n_dead_tup, autovacuum_count, n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables
 WHERE schemaname = 'skene' AND relname IN ('deliveries', 'batches') ORDER BY relname
 """
 
 
-def page(uri: str, folder: Path, people: int, patience: float) -> str:
-    """Run it, and describe it."""
+def page(uri: str, folder: Path, people: int, patience: float, *, airflow: bool) -> str:
+    """Run it, and describe it; with ``airflow`` also what a run leaves in Airflow's own database."""
     template = world.TEMPLATES / "digest.html"
     with world.sink(0) as sink:
         place = world.Place(uri, sink, str(world.write_loop(folder, template)), str(template))
@@ -51,9 +52,15 @@ def page(uri: str, folder: Path, people: int, patience: float) -> str:
         f"| taken by the provider | {accepted:,} | {people:,} |",
         f"| mapped tasks | {judged.number} | ≤ 16 |",
         f"| memory over idle in any process, MB | {growth:.0f} | ≤ 200 |",
+        *([_metadata(min(people, _METADATA_PEOPLE))] if airflow else []),
         *_left(uri, patience),
     ]
     return "\n".join(rows)
+
+
+def _metadata(people: int) -> str:
+    megabytes, _ = metadata.growth(people)
+    return f"| growth of Airflow's database by a run over {people:,} people, MB | {megabytes:.2f} | < 1 |"
 
 
 def _bare(uri: str) -> float:

@@ -16,7 +16,7 @@ os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
 
 import psycopg
 
-from bench import scale, table, world
+from bench import judge, scale, table, world
 from bench.measure import Measured, measure
 from bench.naive import seconds_per_mail
 
@@ -35,18 +35,28 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, print one table, and write it down."""
     args = _arguments(arguments)
     pages = [HEAD.format(machine=table.machine())]
-    with world.database() as uri, tempfile.TemporaryDirectory() as folder:
-        world.fill(uri, args.people)
-        if args.scale:
-            pages.append(scale.page(uri, Path(folder), args.people, args.patience))
-        else:
-            pages += [_compare(uri, Path(folder), template, latency, args)
-                      for latency in args.latency for template in args.template]  # fmt: skip
+    if not args.scale:
+        pages += _side_by_side(args)
+    if args.large:
+        pages += [_large(args), judge.page(args.large)]
     page = "\n\n".join(pages) + "\n"
     print(page)
     if args.write:
         Path(args.write).write_text(page, encoding="utf-8")
     return 0
+
+
+def _side_by_side(args: argparse.Namespace) -> list[str]:
+    with world.database() as uri, tempfile.TemporaryDirectory() as folder:
+        world.fill(uri, args.people)
+        return [_compare(uri, Path(folder), template, latency, args)
+                for latency in args.latency for template in args.template]  # fmt: skip
+
+
+def _large(args: argparse.Namespace) -> str:
+    with world.database() as uri, tempfile.TemporaryDirectory() as folder:
+        world.fill(uri, args.large)
+        return scale.page(uri, Path(folder), args.large, args.patience, airflow=not args.no_airflow)
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -56,8 +66,9 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--latency", type=float, nargs="*", default=[50.0, 0.0], help="milliseconds of the sink")
     templates = sorted(world.TEMPLATES.glob("*.html"))
     parser.add_argument("--template", type=Path, nargs="*", default=templates, help="front matter `subject`, then HTML")
-    parser.add_argument("--no-naive", action="store_true", help="leave out Airflow with a task for each person")
-    parser.add_argument("--scale", action="store_true", help="one large run instead: staging, memory, dead rows")
+    parser.add_argument("--no-airflow", action="store_true", help="leave out what runs in an Airflow of its own")
+    parser.add_argument("--large", type=int, default=1_000_000, help="people of the large run and of judging; 0: none")
+    parser.add_argument("--scale", action="store_true", help="the large run and judging alone")
     parser.add_argument("--patience", type=float, default=150.0, help="seconds that autovacuum has after a large run")
     parser.add_argument("--write", default=str(RESULTS), help="where the table goes; empty for nowhere")
     return parser.parse_args(arguments)
@@ -69,7 +80,7 @@ def _compare(uri: str, folder: Path, template: Path, latency: float, args: argpa
         place = world.Place(uri, sink, str(world.write_loop(folder, template)), str(template))
         for number in range(args.repeat):
             _repetition(results, replace(place, run_id=f"bench-{latency:g}-{template.stem}-{number}"))
-        naive = None if args.no_naive else seconds_per_mail(sink, min(NAIVE_PEOPLE, args.people))
+        naive = None if args.no_airflow else seconds_per_mail(sink, min(NAIVE_PEOPLE, args.people))
     title = f"## {args.people:,} people, template `{template.stem}`, provider answers after {latency:g} ms"
     return "\n".join([title, "", *table.lines(results, naive)])
 

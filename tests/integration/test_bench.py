@@ -12,7 +12,13 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("more", [["--repeat", "1", "--latency", "0", "--no-naive"], ["--scale", "--patience", "0"]])
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--large", "0", "--repeat", "1", "--latency", "0", "--no-airflow"],
+        ["--large", "300", "--scale", "--patience", "0", "--no-airflow"],
+    ],
+)
 def test_the_command_measures_and_writes_its_table(more: list[str], tmp_path: Path) -> None:
     page = tmp_path / "results.md"
     command = [sys.executable, "-m", "bench.send", "--people", "300", "--write", str(page), *more]
@@ -23,6 +29,6 @@ def test_the_command_measures_and_writes_its_table(more: list[str], tmp_path: Pa
     for word in (
         ["(a) plain script", "(b) ours, 2 shards, whole run", "(d) ceiling"]
         if "--scale" not in more
-        else ["| 300 | 300 |"]
+        else ["| 300 | 300 |", "Judging 300 candidates", "every gate, second run"]
     ):
         assert word in text
