@@ -84,7 +84,8 @@ def rate(step: StepPlan) -> str:
     if soon:
         parts.append(f"{soon:,} more when their hours allow it")
     if fresh is None:
-        parts.append("how many a day is not known: the query does not look at the time")
+        why = "it follows another step" if step.follows else "the query does not look at the time"
+        parts.append(f"how many a day is not known: {why}")
     elif known["backlog"]:
         parts.append(f"{known['backlog']:,} of them qualified more than a day ago, then about {fresh:,} a day")
     elif now or soon:

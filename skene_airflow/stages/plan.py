@@ -59,6 +59,7 @@ class StepPlan:
     samples: Sequence[Mapping[str, Any]] = ()
     notes: Sequence[str] = ()
     unknown_zones: int = 0
+    follows: bool = False
     refused: bool = False
     error: str | None = None
     unreachable: bool = False
@@ -141,6 +142,7 @@ def _told(blank: StepPlan, rehearsal: Rehearsal) -> StepPlan:
         samples=list(_samples(rehearsal, found.get("sample", []))),
         notes=list(_notes(rehearsal)),
         unknown_zones=sum(count["unknown_zones"] for count in counts),
+        follows=job.follows,
         refused=rehearsal.edited == "user.key",
         people=array("q", found["people"][0] or ()),
     )
