@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 import psycopg
 import yaml
+from psycopg import sql
 from psycopg.rows import dict_row
 
 from demo import postgres
 from demo.console import say
-from demo.paths import LOGS, OUTBOX, REFERENCE_LOOP, ROOT
+from demo.paths import LOGS, LOOPS, OUTBOX, REFERENCE_LOOP, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +80,20 @@ def sent_so_far() -> str:
     except psycopg.Error:
         return ""
     return f"{row[0]:,} mails sent" if row and row[0] else ""
+
+
+def somebody(mailed_by: str, named_by: str) -> str:
+    """The key of a person whom one loop has mailed and whom another one's query names; the first there is."""
+    loop = yaml.safe_load((LOOPS / f"{named_by}.yaml").read_text(encoding="utf-8"))
+    # It is a file of this repository, as trusted as this line.
+    query = sql.SQL(cast("LiteralString", loop["steps"][0]["condition"].replace(":as_of", "now()")))
+    named = sql.SQL(
+        "SELECT d.user_key FROM ({}) q JOIN skene.deliveries_v d ON d.user_key = q.id::text"
+        " WHERE d.loop_id = %s AND d.status = 'sent' ORDER BY q.id LIMIT 1"
+    )
+    with psycopg.connect(postgres.dsn()) as conn:
+        row = conn.execute(named.format(query), [mailed_by]).fetchone()
+    return str(row[0]) if row else "1"
 
 
 def what_happened(seconds: float) -> None:

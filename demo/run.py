@@ -9,13 +9,16 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from demo import data, environment, lock, postgres, report
 from demo.console import progress, say, title
-from demo.paths import LOGS, OUTBOX, ROOT, STATE
+from demo.paths import LOGS, LOOPS, OUTBOX, ROOT, STATE
 from demo.report import LOOP
 
 HOME = STATE / "run"
+NEXT = "win_back"
+"""The loop whose turn it would be after the reference loop's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ def main() -> int:
     with lock.held("The Airflow UI of `make airflow` is using the demo's database; stop it first (Ctrl-C)."):
         _prepare()
         findings = [finding for act in ACTS for finding in _play(act)]
+        findings += _look("4. Beforehand: what the next runs would do", "plan", LOOP, NEXT)
+        findings += _look("5. Why: one person", "explain", NEXT, "--user", report.somebody(LOOP, NEXT))
     title("Where to look")
     report.where_to_look()
     say()
@@ -74,6 +79,17 @@ def _play(act: Act) -> list[str]:
     after = report.Facts.now()
     report.what_happened(time.monotonic() - started)
     return report.check(act.mode, before, after)
+
+
+def _look(heading: str, *words: str) -> list[str]:
+    """One `skene-airflow` command that only reads, as a person would see it; returns what is wrong with it."""
+    title(heading)
+    say(f"skene-airflow {shlex.join(words)}")
+    say()
+    command = [str(Path(sys.executable).with_name("skene-airflow")), *words]
+    env = environment.airflow(HOME, AIRFLOW__SKENE__LOOPS_FOLDER=str(LOOPS))
+    done = subprocess.run(command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
+    return [f"`skene-airflow {shlex.join(words)}` ended with exit code {done.returncode}"] if done.returncode else []
 
 
 def _conf(act: Act) -> str:

@@ -72,9 +72,9 @@ def _counts(step: StepPlan) -> Iterator[str]:
 def _samples(step: StepPlan) -> Iterator[str]:
     for whom, subject, body in samples(step):
         yield f"  {'sample':<{_LABEL}}{whom}: {bold(subject)}"
-        lines = body.splitlines()
+        lines = [row for line in body.splitlines() for row in textwrap.wrap(line, _WIDTH - _LABEL) or [""]]
         shown = lines[:_LINES] + ["…"] * (len(lines) > _LINES)
-        yield from (f"  {'':<{_LABEL}}│ {line[:_WIDTH]}".rstrip() for line in shown)
+        yield from (f"  {'':<{_LABEL}}│ {line}".rstrip() for line in shown)
 
 
 def _wrapped(label: str, words: str) -> Iterator[str]:

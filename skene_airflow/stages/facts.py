@@ -75,6 +75,10 @@ def span(length: timedelta) -> str:
     return f"{seconds}s"
 
 
+def _key(sight: Sight) -> tuple[Facts, str]:
+    return {"user_key": sight.user_key}, "the row has a key"
+
+
 def _entered(sight: Sight) -> tuple[Facts, str]:
     every = sight.job.loop.entry.every
     entries = [
@@ -268,6 +272,7 @@ def _held(sight: Sight) -> tuple[Facts, str]:
 
 
 _TELL: Final[dict[str, Callable[[Sight], tuple[Facts, str]]]] = {
+    Reason.MISSING_KEY: _key,
     Reason.ALREADY_ENTERED: _entered,
     Reason.STOPPED: _stopped,
     Reason.EXPIRED: _expired,
