@@ -71,7 +71,11 @@ class RunDoesNotAddUp(SkeneError):
     """The run's counts do not add up, or mail of it is still open; see the log of `report`."""
 
 
-FINAL = (AccountError, BrakeHeld, ConfError, LoopError, SettingsError)
+class RunInDoubt(RunDoesNotAddUp):
+    """Nobody can know whether some mail of the run left; a person decides with `skene-airflow deliveries`."""
+
+
+FINAL = (AccountError, BrakeHeld, ConfError, LoopError, RunInDoubt, SettingsError)
 """Errors that only a person can mend: another try would end the same way."""
 
 

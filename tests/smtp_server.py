@@ -8,6 +8,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ class SmtpServer:
     """Context manager. ``plan`` maps a step (ehlo, mail, rcpt, data, dot, rset) to what happens there.
 
     ``drop`` breaks the line, ``hang`` is silence, ``take_drop``/``take_hang``/``take <reply>`` (at ``dot``) do so
-    after the mail was taken; any other text is the reply. A ``login`` needs ``tls`` and ``starttls``.
+    after the mail was taken; any other text is the reply. A ``login`` needs ``tls``.
     """
 
     tls: ssl.SSLContext | None = None
@@ -77,6 +78,12 @@ class SmtpServer:
 
     def _connection(self) -> SMTP:
         self.connections += 1
+        with warnings.catch_warnings():
+            # aiosmtpd knows of no TLS but STARTTLS, and is afraid for the password.
+            warnings.filterwarnings("ignore", "Requiring AUTH while not requiring TLS")
+            return self._dialogue()
+
+    def _dialogue(self) -> SMTP:
         return _Dialogue(
             self,
             _Handler(self),
@@ -85,7 +92,7 @@ class SmtpServer:
             tls_context=self.tls if self.starttls else None,
             require_starttls=False,
             authenticator=self._authenticate,
-            auth_require_tls=True,
+            auth_require_tls=self.starttls,
             auth_required=self.login is not None,
             enable_SMTPUTF8=False,
         )

@@ -107,6 +107,12 @@ class Channel(ABC):
         """The clock that dates a mail when it is frozen; there to be replaced in tests."""
 
     @property
+    def account(self) -> str:
+        """Whom the provider takes us for. A secret: it is compared, and never kept or shown."""
+        config = self.config
+        return "\0".join((config.conn_type, config.host, str(config.port or ""), config.login, config.password))
+
+    @property
     def from_email(self) -> str:
         """The connection's own From address, or the empty string."""
         return self.config.text("from_email")

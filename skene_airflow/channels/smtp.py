@@ -95,6 +95,11 @@ class SmtpChannel(Channel):
         if context not in {"default", "none"}:
             raise SettingsError("the smtp connection's extra 'ssl_context' must be 'default' or 'none'")
         self._verify = context == "default"
+        if (auth := config.text("auth_type") or "basic") != "basic":
+            raise SettingsError(
+                f"the smtp connection's extra 'auth_type' is '{auth[:20]}', and only 'basic' (login and password) works"
+                " here: use a password made for apps, or a relay that takes one"
+            )
         self._server: smtplib.SMTP | None = None
         self._carried = 0
         self._deadline = float("inf")

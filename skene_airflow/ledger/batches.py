@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from skene_airflow.ledger.packed import pack, unpack
-from skene_airflow.ledger.runs import one
+from skene_airflow.ledger.runs import address_key, one
 from skene_airflow.nouns import Doubt
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What one sender may lease: the open batches of one step and mode that one channel can send."""
+    """What one sender may lease: the open batches of one step and mode that one channel can send.
+
+    ``account`` is that of the channel, as `account_of` has it.
+    """
 
     names: Names
     mode: Mode
@@ -30,6 +34,7 @@ class Lane:
     provider: str
     window: timedelta | None
     given_up: tuple[int, ...] = ()
+    account: bytes | None = None
 
     def facts(self) -> dict[str, object]:
         """The lane as parameters of a statement."""
@@ -40,12 +45,16 @@ class Lane:
             "provider": self.provider,
             "window": self.window,
             "given_up": list(self.given_up),
+            "account": self.account,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """An open batch, locked until the transaction ends, before anybody leased it."""
+    """An open batch, locked until the transaction ends, before anybody leased it.
+
+    ``outside_window``: the provider does not know its key any more, or the account is another one and never did.
+    """
 
     batch_id: int
     run_no: int
@@ -117,13 +126,25 @@ def close(ledger: Ledger, cur: Cursor, picked: Picked, error_class: str | None =
     cur.execute(ledger.sql("batches", "close"), {"batch_id": picked.batch_id, "error_class": error_class})
 
 
+def account_of(ledger: Ledger, account: str) -> bytes:
+    """What the ledger keeps of a provider account: enough to tell it from another, and nothing to log in with."""
+    with ledger.transaction() as cur:
+        return hmac.digest(address_key(cur, ledger), f"account\0{account}".encode(), "sha256")
+
+
 def lease(
-    ledger: Ledger, cur: Cursor, picked: Picked, body: bytes | None = None, member_ids: Sequence[int] | None = None
+    ledger: Ledger,
+    cur: Cursor,
+    picked: Picked,
+    account: bytes | None,
+    body: bytes | None = None,
+    member_ids: Sequence[int] | None = None,
 ) -> Lease:
     """Lease the batch with the body it has, or with a new ``body`` (a batch that had one before gets a new key)."""
     facts = {
         "batch_id": picked.batch_id,
         "in_doubt": picked.in_doubt,
+        "account": account,
         "body": pack(body) if body is not None else None,
         "sha256": sha256(body).digest() if body is not None else None,
         "member_ids": list(member_ids) if member_ids is not None else None,

@@ -122,9 +122,9 @@ def marked(ledger: Ledger, batch_id: int) -> None:
         cur.execute(ledger.sql("control", "marked"), {"batch_id": batch_id})
 
 
-def has_open(ledger: Ledger, names: Names) -> bool:
-    """Whether live mail of the step is still to be sent."""
+def has_open(ledger: Ledger, names: Names, mode: str = "live") -> bool:
+    """Whether mail of the step in this mode is still to be sent, or to be asked about."""
     with ledger.transaction() as cur:
-        cur.execute(ledger.sql("batches", "open_batches"), {**names.facts(), "mode": "live"})
+        cur.execute(ledger.sql("batches", "open_batches"), {**names.facts(), "mode": mode})
         row = cur.fetchone()
     return bool(row and row["batches"])

@@ -161,7 +161,7 @@ class Freezer(Gathering[Message]):
             self._give_up(cur, picked)
             return None
         if not picked.must_freeze:
-            return batches.lease(self._ledger, cur, picked)
+            return batches.lease(self._ledger, cur, picked, lane.account)
         messages = self._gather(cur, picked, lane)
         if not messages:
             return None
@@ -170,7 +170,7 @@ class Freezer(Gathering[Message]):
         if len(body) > self._channel.most_bytes and len(ids) > 1:
             batches.split(self._ledger, cur, picked, ids)
             return None
-        return batches.lease(self._ledger, cur, picked, body, ids)
+        return batches.lease(self._ledger, cur, picked, lane.account, body, ids)
 
     def _give_up(self, cur: Cursor, picked: Picked) -> None:
         """Nobody can be asked any more whether this batch went out: it stands there for a person to see."""

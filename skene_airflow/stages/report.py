@@ -6,7 +6,7 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from skene_airflow.errors import BrakeHeld, QueryError, RunDoesNotAddUp
+from skene_airflow.errors import BrakeHeld, QueryError, RunDoesNotAddUp, RunInDoubt
 from skene_airflow.ledger import control, runs
 from skene_airflow.nouns import Mode, Status, Verdict
 from skene_airflow.stages.brakes import told
@@ -48,8 +48,8 @@ class RunReport:
 def report(job: Job, failed_tasks: Sequence[str] = ()) -> RunReport:
     """Close the run.
 
-    Raises BrakeHeld if a brake held the run, RunDoesNotAddUp if a task failed, a count is off, or mail of the run is
-    still open; QueryError if nothing but `on_sent` went wrong.
+    Raises BrakeHeld if a brake held the run, RunInDoubt if only doubt is left, RunDoesNotAddUp if a task failed, a
+    count is off, or mail of the run is still open; QueryError if nothing but `on_sent` went wrong.
     """
     run = runs.find(job.ledger, job.loop.id, job.step.id, job.run.run_id)
     if run is None or not run.staged or not run.decided:
@@ -59,9 +59,12 @@ def report(job: Job, failed_tasks: Sequence[str] = ()) -> RunReport:
     _tell(run, statuses)
     unmarked = _mark(job)
     _look(job, run)
-    faults = [*_uneven(run, statuses), *_open(job, run, statuses)]
+    uneven = _uneven(run, statuses)
+    faults = [*uneven, *_open(job, run, statuses)]
     if run.brakes and run.mode is not Mode.SHADOW and not faults:
         raise BrakeHeld(told(run.brakes))
+    if not (uneven or failed_tasks or unmarked) and _only_doubt(job, run, statuses):
+        raise RunInDoubt(_in_doubt(run, statuses[Status.UNCERTAIN]))
     if failed_tasks:
         faults.append(f"failed: {', '.join(failed_tasks)}")
     if unmarked is not None:
@@ -117,6 +120,20 @@ def _open(job: Job, run: Run, statuses: Mapping[str, int]) -> list[str]:
         return []
     said = ", ".join(f"{error} {count}" for error, count in runs.open_causes(job.ledger, run).items())
     return [*still, *([f"the provider's last answer: {said}"] if said else []), *_held_back(job, run)]
+
+
+def _only_doubt(job: Job, run: Run, statuses: Mapping[str, int]) -> bool:
+    """Whether all that is open is uncertain for good: what is in a batch may still be asked about."""
+    still = {status for status in OPEN if statuses.get(status)}
+    return still == {Status.UNCERTAIN} and not control.has_open(job.ledger, job.names, run.mode)
+
+
+def _in_doubt(run: Run, people: int) -> str:
+    return (
+        f"Everything else is done, but {people} uncertain: nobody can know whether that mail left. Look at it with"
+        f" `skene-airflow deliveries list --loop {run.loop_id} --status uncertain`, then settle, retry or abandon it,"
+        " and clear this task. No retry would change it."
+    )
 
 
 def _held_back(job: Job, run: Run) -> list[str]:

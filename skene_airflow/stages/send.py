@@ -79,6 +79,7 @@ class Sender:
         self._pace = Pace(job, channel)
         self._calls = Calls(channel)
         self._policy = policy_for_doubt(channel)
+        self._account: bytes | None = None
         self._tries: Counter[int] = Counter()
         self._resume_at = float("-inf")
         self.done = Sent()
@@ -93,6 +94,7 @@ class Sender:
         if lowered(mode, ceiling) is not mode or mode is Mode.SHADOW:
             log.info("send: [skene] max_mode is %s, so no %s batch is sent", ceiling, mode)
             return self.done
+        self._account = batches.account_of(self._ledger, self._channel.account)
         try:
             self._empty(mode)
         except Exception:
@@ -147,6 +149,7 @@ class Sender:
             self._channel.name,
             self._channel.window,
             given_up,
+            self._account,
         )
 
     def _send(self, held: Lease, since: float) -> bool:

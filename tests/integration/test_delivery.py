@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from skene_airflow.channels import Channel, ChannelConfig, make_channel
-from skene_airflow.errors import AccountError, RunDoesNotAddUp, SendInterrupted
+from skene_airflow.errors import FINAL, AccountError, RunDoesNotAddUp, RunInDoubt, SendInterrupted
 from skene_airflow.ledger import Ledger
 from skene_airflow.nouns import Mode
 from skene_airflow.stages.evaluate import evaluate
@@ -117,6 +117,59 @@ def test_a_sender_that_dies_around_the_call(
     Sender(job, 0, resend).run()
     assert report(job).statuses == {"sent": 3}
     assert mailed(server) == everybody(3)
+
+
+def another_account(server: ResendServer) -> Channel:
+    return make_channel(ChannelConfig("resend", host=server.url, password="re_of_another_team"))
+
+
+def test_doubt_is_never_asked_about_with_another_account(shop: Shop, server: ResendServer, resend: Channel) -> None:
+    """Another account has not heard of the key: to it, the same call is a new one."""
+    shop.dormant(3)
+    server._faults = lambda _: "error_after"
+    job = shop.job()
+    with pytest.raises(SendInterrupted):
+        shop.run(resend, job)
+    server._faults = None
+    shop.sql("UPDATE skene.batches SET next_at = NULL")
+    calls = len(server.requests)
+    with another_account(server) as other:
+        assert Sender(job, 0, other).run().uncertain == 3
+    assert len(server.requests) == calls
+    assert shop.statuses() == {"uncertain": 3}
+    assert mailed(server) == everybody(3)
+
+
+def test_what_was_plainly_refused_goes_through_another_account(
+    shop: Shop, server: ResendServer, resend: Channel
+) -> None:
+    shop.dormant(3)
+    server._faults = lambda _: "bad_key"
+    job = shop.job()
+    with pytest.raises(AccountError):
+        shop.run(resend, job)
+    server._faults = None
+    with another_account(server) as other:
+        assert Sender(job, 0, other).run().sent == 3
+    assert mailed(server) == everybody(3)
+
+
+def test_doubt_alone_is_for_a_person_and_no_retry(shop: Shop, server: ResendServer, resend: Channel) -> None:
+    shop.dormant(3)
+    server._faults = lambda _: "error_after"
+    job = shop.job()
+    with pytest.raises(SendInterrupted):
+        shop.run(resend, job)
+    with pytest.raises(RunDoesNotAddUp) as open_still:
+        report(job)
+    assert not isinstance(open_still.value, FINAL), "the provider can still be asked"
+    shop.sql("UPDATE skene.batches SET next_at = NULL, first_post_at = now() - interval '2 days'")
+    assert Sender(job, 0, resend).run().uncertain == 3
+    with pytest.raises(RunInDoubt, match=r"3 uncertain.*deliveries list --loop re_engagement --status uncertain"):
+        report(job)
+    with pytest.raises(RunDoesNotAddUp, match="failed: send"):
+        report(job, ["send"])
+    assert issubclass(RunInDoubt, FINAL)
 
 
 def test_a_lost_lease_settles_nothing(shop: Shop, resend: Channel) -> None:

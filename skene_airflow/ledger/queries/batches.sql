@@ -13,7 +13,7 @@ WITH names AS (
 )
 SELECT p.batch_id, p.run_no, p.body, p.member_ids, p.attempts, p.in_doubt OR p.status = 'sending' AS in_doubt,
        p.expires_at < clock_timestamp() AS late,
-       p.first_post_at < clock_timestamp() - %(window)s::interval AS outside_window,
+       p.first_post_at < clock_timestamp() - %(window)s::interval OR p.account <> %(account)s::bytea AS outside_window,
        p.frozen_at < clock_timestamp() - interval '15 minutes' AS stale,
        EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id = '*' OR t.loop_id = ANY (%(loop_ids)s::text[])) AS stopped,
        r.columns, r.as_of
@@ -106,7 +106,7 @@ WHERE d.delivery_id = x.delivery_id AND d.status = 'queued';
 -- commits in the background. A thawed batch gets a new key.
 UPDATE {schema}.batches
 SET status = 'sending', lease_token = gen_random_uuid(), lease_until = clock_timestamp() + interval '2 minutes',
-    attempts = attempts + 1, in_doubt = %(in_doubt)s, next_at = NULL,
+    attempts = attempts + 1, in_doubt = %(in_doubt)s, next_at = NULL, account = %(account)b::bytea,
     body = coalesce(%(body)b::bytea, body), body_sha256 = coalesce(%(sha256)b::bytea, body_sha256),
     member_ids = coalesce(%(member_ids)s::bigint[], member_ids),
     frozen_at = CASE WHEN %(sha256)b::bytea IS NULL THEN frozen_at ELSE clock_timestamp() END,

@@ -186,6 +186,20 @@ def test_tls_from_the_first_byte(tls: ssl.SSLContext) -> None:
         assert send(one).answer is Answer.ACCEPTED
 
 
+def test_a_login_over_tls_from_the_first_byte(tls: ssl.SSLContext) -> None:
+    with SmtpServer(tls=tls, login=("ada", "secret")) as server:
+        with channel(server, "ada", "secret", disable_ssl="false") as one:
+            assert send(one).answer is Answer.ACCEPTED
+            assert send(one, 2).answer is Answer.ACCEPTED
+            assert one.test()[0]
+        with channel(server, "ada", "wrong", disable_ssl="false") as one:
+            result = send(one)
+        assert (result.answer, result.error) == (Answer.ACCOUNT, "login_535")
+        with channel(server, disable_ssl="false") as one:
+            assert send(one).answer is Answer.ACCOUNT
+    assert [taken.recipients for taken in server.taken] == [["user1@example.com"], ["user2@example.com"]]
+
+
 def test_a_server_without_starttls_gets_no_mail(server: SmtpServer) -> None:
     with channel(server, disable_tls=False) as one:
         result = send(one)
@@ -230,6 +244,7 @@ def test_the_extras_mean_what_they_mean_in_airflow(
         ChannelConfig("smtp", "mx.acme.example", extra={"ssl_context": "never"}),
         ChannelConfig("smtp", "mx.acme.example", extra={"timeout": "soon"}),
         ChannelConfig("smtp", "mx.acme.example", extra={"disable_ssl": "perhaps"}),
+        ChannelConfig("smtp", "mx.acme.example", extra={"auth_type": "oauth2"}),
     ],
 )
 def test_a_connection_that_cannot_be_right_is_refused(config: ChannelConfig) -> None:
