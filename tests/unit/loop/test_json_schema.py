@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator, Draft202012Validator
 from pydantic import BaseModel, ValidationError
 
 from skene_airflow.loop.json_schema import FILE, loop_schema, partial_schema, text
@@ -117,6 +117,12 @@ def test_it_takes_what_the_models_take(value: dict[str, Any]) -> None:
 )
 def test_it_refuses_what_the_models_refuse(value: dict[str, Any]) -> None:
     assert not is_valid(value)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "loops").glob("[!_]*.yaml")), ids=lambda file: file.stem)
+def test_an_editor_that_knows_an_older_draft_takes_our_loops_too(file: Path) -> None:
+    older = {**SCHEMA, "$schema": "http://json-schema.org/draft-07/schema#"}
+    assert Draft7Validator(older).is_valid(value_of(file.read_bytes()))
 
 
 def test_the_partial_schema_lets_any_key_come_from_elsewhere() -> None:
