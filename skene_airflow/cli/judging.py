@@ -35,7 +35,7 @@ class Bench:
         from skene_airflow.stages.job import Job, RunFacts, source_of
         from skene_airflow.stages.plan import PLANNED
 
-        facts = RunFacts("plan", "manual", self.now, PLANNED, self.timezone)
+        facts = RunFacts("plan", "manual", self.now, PLANNED, self.timezone, asks=True)
         source = connector(self.source, source_of(loop, self.settings))
         asked = partial(hasura, None, loop.connections.hasura)
         return Job(loop, step, facts, self.settings, source, self.ledger, asked)

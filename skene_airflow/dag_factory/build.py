@@ -16,6 +16,7 @@ from skene_airflow.dag_factory.knobs import (
     refuse_unknown_executor,
     report_callbacks,
     task_defaults,
+    waiting_alerts,
 )
 from skene_airflow.hooks.settings import default_timezone
 from skene_airflow.loop.journeys import dags_of
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from skene_airflow.loop.schema import Loop, Step
+    from skene_airflow.operators.approve import ApproveOperator
 
 GRACE = timedelta(minutes=2)
 """How much longer than the condition's own timeout the task may live: staging ends first, and in its own words."""
@@ -110,10 +112,25 @@ def add_tasks(dag: DAG, ref: LoopRef, extras: Extras, group: TaskGroup | None = 
     at_first: dict[str, Any] = {"task_id": "evaluate", "execution_timeout": limit, **of_all}
     evaluate = WaitingEvaluateOperator(ready=ready, **at_first) if ready else EvaluateOperator(**at_first)
     segment = SegmentOperator(task_id="segment", **of_all)
-    send = SendOperator.partial(task_id="send", **of_all).expand(shard=segment.output)
+    may_ask = ref.loop.guard is not None and ref.loop.guard.approve_above is not None
+    audience = approve_task(ref, of_all) if may_ask else segment
+    send = SendOperator.partial(task_id="send", **of_all).expand(shard=audience.output)
     callbacks = report_callbacks(ref.loop, ref.step, extras)
     report = ReportOperator(task_id="report", trigger_rule="all_done", **of_all, **callbacks)
-    evaluate >> segment >> send >> report
+    evaluate >> segment
+    if audience is not segment:
+        segment >> audience
+    audience >> send >> report
+
+
+def approve_task(ref: LoopRef, of_all: Mapping[str, Any]) -> ApproveOperator:
+    """The task that asks, with one more try than none: Airflow 3.3.2 fails a try that is answered at once."""
+    # Only here: Airflow's own operator is slow to import, and few loops ask.
+    from skene_airflow.operators.approve import ApproveOperator
+
+    tries = max(1, ref.loop.recovery.retries)
+    alerts = waiting_alerts(ref.loop, ref.step)
+    return ApproveOperator(task_id="approve", retries=tries, notifiers=alerts, **of_all)
 
 
 def schedule(loop: Loop) -> CronTriggerTimetable | list[Asset] | None:

@@ -53,6 +53,15 @@ def report_callbacks(loop: Loop, step: Step, extras: Extras) -> dict[str, Any]:
     return {end: together(extras.default_args.get(end), [alert]) for end in _ENDS}
 
 
+def waiting_alerts(loop: Loop, step: Step) -> list[Any]:
+    """Who hears that a run waits for an approval."""
+    if not loop.alerts:
+        return []
+    from skene_airflow.notifications.approval_waiting import ApprovalWaitingNotifier
+
+    return [ApprovalWaitingNotifier(step_id=step.id, **_channel_of(loop, step))]
+
+
 def together(given: Any, alerts: list[Any]) -> Any:
     """The callbacks that Python gave, and then ours; just as given if there are none of ours."""
     if not alerts:

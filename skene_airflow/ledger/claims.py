@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_SHARDS = 4
 """Mapped `send` tasks of one run: two to four saturate a provider; more gain nothing."""
+SAMPLES = 3
+"""Mails that whoever is asked sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,10 @@ class Settling:
 class Claim(Memory):
     """A run that is about to be judged, with the step's lock held."""
 
+    def answered(self, decision: str) -> str:
+        """The decision after an answer: whoever was not put to somebody stays out."""
+        return self._filled("answered").replace("/* decision */", decision)
+
     def commit(
         self,
         decision: str,
@@ -51,8 +59,11 @@ class Claim(Memory):
         cut: Cut | None,
         brakes: Mapping[str, int] | None = None,
         settling: Settling | None = None,
+        ask_above: int | None = None,
     ) -> Run:
         """Record what ``decision`` (a SELECT of judged candidates) says; with ``cut``, claim the audience.
+
+        If it would mail more people than ``ask_above``, that is put to somebody instead: the run is not decided yet.
 
         ``params`` are the decision's own; ``now``, ``loop_ids`` and ``held`` also tell whether the claim counts.
         ``brakes`` has how many people each of the decision's brakes lets pass. With ``settling``, changes whose
@@ -64,6 +75,8 @@ class Claim(Memory):
         # The statements are long and run once: compiling them would cost more than it gains.
         self.cur.execute("SET LOCAL jit = off")
         self._judge(decision, facts)
+        if ask_above is not None and self._people() > ask_above:
+            return self._ask(ask_above)
         if settling and cut:
             self.cur.execute(self._filled("settle"), facts)
         self.cur.execute(self._filled("claim" if cut else "shadow") + "\n" + self._filled("record"), facts)
@@ -82,6 +95,28 @@ class Claim(Memory):
         decided = as_run(one(self.cur))
         self.cur.execute(self._filled("forget"))
         return decided
+
+    def _people(self) -> int:
+        self.cur.execute(self._filled("count"))
+        return int(one(self.cur)["people"])
+
+    def _ask(self, limit: int) -> Run:
+        """Note what is decided now, and what somebody has to know to answer."""
+        self.cur.execute(self._filled("may_ask"))
+        self.cur.execute(self._filled("ask"))
+        counted = self.cur.fetchall()
+        self.cur.execute(self._filled("judge_again"))
+        sends = [row for row in counted if row["verdict"] == Verdict.SEND]
+        approval = {
+            "people": sum(row["rows"] for row in sends),
+            "limit": limit,
+            "verdicts": _tally(counted),
+            "segments": _sums(sends, "segment"),
+            "variants": _sums(sends, "variant"),
+            "samples": list(islice(_samples(sends), SAMPLES)),
+        }
+        self.cur.execute(self._ledger.sql("runs", "asked"), {"run_no": self.run.run_no, "approval": Jsonb(approval)})
+        return as_run(one(self.cur))
 
     def _judge(self, decision: str, params: Mapping[str, object]) -> None:
         """Keep what the decision says in a table, with statistics: its values stand in the text, as a statement that
@@ -122,9 +157,25 @@ def _held(people: int, brakes: Mapping[str, int]) -> dict[str, Any]:
     return {"people": people, "held": {name: most for name, most in brakes.items() if people > most}}
 
 
+def _sums(rows: list[dict[str, Any]], name: str) -> dict[str, int]:
+    sums: Counter[str] = Counter()
+    for row in rows:
+        if row[name] is not None:
+            sums[row[name]] += row["rows"]
+    return dict(sums)
+
+
+def _samples(sends: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows to make samples of: one of each segment and variant, the largest first, before a second of any."""
+    for place in range(SAMPLES):
+        for row in sends:
+            if place < len(row["some"]):
+                yield {"n": row["some"][place], **{name: row[name] for name in ("segment", "variant", "template_no")}}
+
+
 def _tally(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    skips = {row["reason"]: row["rows"] for row in rows if row["verdict"] == Verdict.SKIP}
-    counts = {row["verdict"]: row["rows"] for row in rows if row["verdict"] != Verdict.SKIP}
+    skips = _sums([row for row in rows if row["verdict"] == Verdict.SKIP], "reason")
+    counts = _sums([row for row in rows if row["verdict"] != Verdict.SKIP], "verdict")
     return {Verdict.SEND: 0, Verdict.HOLD_OUT: 0, **counts, Verdict.SKIP: dict(sorted(skips.items()))}
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from skene_airflow.ledger.ledger import Cursor, Ledger
-    from skene_airflow.ledger.runs import Names
+    from skene_airflow.ledger.runs import Names, Run
 
 ALL = "*"
 """Stands for every loop."""
@@ -120,6 +120,16 @@ def marked(ledger: Ledger, batch_id: int) -> None:
     """`on_sent` has run for this batch."""
     with ledger.transaction() as cur:
         cur.execute(ledger.sql("control", "marked"), {"batch_id": batch_id})
+
+
+def answer(ledger: Ledger, run: Run, approved: bool, by: str) -> None:
+    """Keep what was said of a run that had to be approved; ``by`` is empty if nobody said anything in time."""
+    facts = {"run_no": run.run_no, "answer": Jsonb({"approved": approved, "by": by})}
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("runs", "answer"), facts)
+        if cur.rowcount and by:
+            deed = "approve" if approved else "reject"
+            note(ledger, cur, by, deed, loop=run.loop_id, step=run.step_id, run=run.run_id)
 
 
 def has_open(ledger: Ledger, names: Names, mode: str = "live") -> bool:

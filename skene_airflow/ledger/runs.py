@@ -75,9 +75,16 @@ class Run:
     unknown_zones: int | None
     people: int | None
     brakes: Mapping[str, Any] | None
+    approval: Mapping[str, Any] | None
     staged: bool
     decided: bool
     person_columns: Sequence[str] | None = None
+
+    @property
+    def approved(self) -> bool | None:
+        """What somebody said of the run; None if nobody was asked, or has answered yet."""
+        said: bool | None = (self.approval or {}).get("approved")
+        return said
 
     @property
     def stage_table(self) -> str:
@@ -110,6 +117,7 @@ def as_run(row: Mapping[str, Any]) -> Run:
         "people",
         "brakes",
         "person_columns",
+        "approval",
     )
     facts = {name: row[name] for name in names}
     return Run(
@@ -213,6 +221,14 @@ def template(cur: Cursor, ledger: Ledger, template_no: int) -> str:
     """The compiled template as it was when the audience was decided."""
     cur.execute(ledger.sql("runs", "template"), {"template_no": template_no})
     return str(one(cur)["content"])
+
+
+def sample(ledger: Ledger, run: Run, n: int) -> dict[str, Any] | None:
+    """A row of the stage by its number: timezone, locale, vars; None if it is gone."""
+    stage = f"{ledger.schema}.{run.stage_table}"
+    with ledger.transaction() as cur:
+        cur.execute(ledger.sql("decide", "sample").replace("/* stage */", stage), {"n": n})
+        return cur.fetchone()
 
 
 def address_key(cur: Cursor, ledger: Ledger) -> bytes:

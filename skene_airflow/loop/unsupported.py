@@ -13,11 +13,8 @@ if TYPE_CHECKING:
     from skene_airflow.loop.nodes import Loc, Node
     from skene_airflow.nouns import Fault
 
-_ANY: Final = "*"
-# Path (* is any step) → the values that are refused; _ANY: every value that is written.
-_TABLE: Final[dict[Loc, str]] = {
-    ("guard", "approve_above"): _ANY,
-}
+# Path (* is any step) → the values that are refused.
+_TABLE: Final[dict[Loc, str]] = {}
 _LATER: Final = "leave it out until a version that has it"
 
 
@@ -38,7 +35,5 @@ def _refused(root: Node, loc: Loc, refused: str) -> Iterator[Fault]:
     node = root.get(*loc)
     if node is None or node.value is None:
         return
-    if refused == _ANY:
-        yield key_fault(root, loc, codes.UNSUPPORTED, f"'{loc[-1]}' is not supported yet", _LATER)
-    elif node.value in refused.split():
+    if node.value in refused.split():
         yield key_fault(root, loc, codes.UNSUPPORTED, f"'{loc[-1]}: {node.value}' is not supported yet", _LATER)

@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from skene_airflow.errors import FINAL, SkeneError, unexpected
 from skene_airflow.hooks.connections import open_channel
 from skene_airflow.hooks.settings import DEFAULT_LEDGER, airflow_settings, default_timezone
+from skene_airflow.nouns import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from skene_airflow.channels import Channel
     from skene_airflow.ledger import Ledger
+    from skene_airflow.ledger.runs import Run
     from skene_airflow.loop.schema import Loop, Step
     from skene_airflow.operators.loop_ref import LoopRef
     from skene_airflow.settings import Settings
@@ -52,6 +54,10 @@ class LoopOperator(BaseOperator):
     def channel(self) -> AbstractContextManager[Channel | None]:
         """How the step's mail leaves; None for messages in the app. Nothing is opened yet. Raises SettingsError."""
         return way(self.loop.loop, self.loop.step)
+
+    def channel_of(self, run: Run) -> AbstractContextManager[Channel | None]:
+        """The same for one run; none for a shadow run, which must also decide where no email connection exists yet."""
+        return nullcontext() if run.mode is Mode.SHADOW else self.channel()
 
 
 def way(loop: Loop, step: Step) -> AbstractContextManager[Channel | None]:
@@ -102,6 +108,8 @@ def run_facts(context: Context) -> RunFacts:
         as_of=as_of,
         conf=run.conf or {},
         timezone=default_timezone(),
+        # There nobody can answer, and the wait would never end.
+        asks=str(getattr(run, "triggering_user_name", None)) != "dag_test",
     )
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from airflow.sdk.configuration import conf
 
-from skene_airflow.nouns import Mode
 from skene_airflow.operators.base import LoopOperator, plain_errors
 from skene_airflow.operators.metrics import tell_decided
 
@@ -25,13 +23,16 @@ class SegmentOperator(LoopOperator):
 
         self.loop.must_load()
         with self.job(context) as job:
-            # A shadow run calls nobody: it must also decide where no email connection exists yet.
             run = job.recorded()
-            with nullcontext() if run.mode is Mode.SHADOW else self.channel() as channel:
+            with self.channel_of(run) as channel:
                 segmented = segment(job, channel)
-            if not run.decided:  # a retry or Clear finds what was decided and counted before
+            if not (run.decided or segmented.waits):  # a retry or Clear finds what was decided and counted before
                 tell_decided(job, segmented)
         context["ti"].xcom_push(key="counts", value=segmented.counts())
         segmented.refuse_held()
-        # A sender takes what no other has, so that fewer of them than shards send everything as well.
-        return list(segmented.shards)[: conf.getint("core", "max_map_length", fallback=1024)]
+        return at_most(segmented.shards)
+
+
+def at_most(shards: list[int]) -> list[int]:
+    """As many shards as this Airflow maps a task over: fewer senders take what there is as well."""
+    return shards[: conf.getint("core", "max_map_length", fallback=1024)]

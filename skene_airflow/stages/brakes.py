@@ -8,6 +8,7 @@ from math import floor
 from typing import TYPE_CHECKING
 
 from skene_airflow.loop.schema import ScheduleTrigger
+from skene_airflow.nouns import Mode
 from skene_airflow.stages.mode import read_conf
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from skene_airflow.ledger.memory import Memory
+    from skene_airflow.ledger.runs import Run
     from skene_airflow.stages.job import Job
 
 SMALL = 100
@@ -22,7 +24,10 @@ SMALL = 100
 
 
 def brakes_of(job: Job, claim: Memory) -> dict[str, int]:
-    """The most people whom each brake lets pass, of the brakes that the run's conf does not release."""
+    """The most people whom each brake lets pass, of the brakes that the run's conf does not release.
+
+    Where nobody can be asked, what has to be approved is held like anything else that is too large.
+    """
     guard = job.loop.guard
     if guard is None:
         return {}
@@ -31,6 +36,7 @@ def brakes_of(job: Job, claim: Memory) -> dict[str, int]:
         "max": guard.max,
         "max_share": _share(guard.max_share, claim.run.people),
         "max_growth": None if usual is None else max(SMALL, _times(guard.max_growth, usual) or 0),
+        "approve_above": None if _asks(job, claim.run) else guard.approve_above,
     }
     released = read_conf(job.run.conf).release
     return {name: most for name, most in limits.items() if most is not None and name not in released}
@@ -40,6 +46,17 @@ def _is_often_idle(job: Job) -> bool:
     """Whether most runs of the step find nobody, because they only look whose time has come."""
     trigger = job.step.trigger
     return job.follows or (isinstance(trigger, ScheduleTrigger) and trigger.timezone == "user")
+
+
+def question_above(job: Job, run: Run) -> int | None:
+    """Above how many people somebody is asked; None if nobody is."""
+    guard = job.loop.guard
+    released = "approve_above" in read_conf(job.run.conf).release
+    return guard.approve_above if guard and _asks(job, run) and not released else None
+
+
+def _asks(job: Job, run: Run) -> bool:
+    return job.run.asks and run.mode is not Mode.SHADOW
 
 
 def _share(share: float | None, people: int | None) -> int | None:

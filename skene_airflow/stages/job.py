@@ -47,6 +47,8 @@ class RunFacts:
     as_of: datetime
     conf: Mapping[str, object] = field(default_factory=dict)
     timezone: str = "UTC"
+    asks: bool = False
+    """Whether there is somebody to ask, and the run can wait for the answer (not in `dags test`)."""
 
 
 @dataclass(frozen=True, slots=True)

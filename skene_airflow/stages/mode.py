@@ -19,7 +19,7 @@ OBEDIENT = frozenset({"scheduled", "asset_triggered", "operator_triggered"})
 """Run types that do what the loop's `mode` says; every other one is a shadow run unless its conf says live."""
 
 _DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
-BRAKES = ("max", "max_share", "max_growth")
+BRAKES = ("max", "max_share", "max_growth", "approve_above")
 """The brakes of `guard` that a run's conf may release."""
 
 _KEYS = ("mode", "expires_after", "release", "rekey")

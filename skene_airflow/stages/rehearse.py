@@ -320,6 +320,7 @@ def _run(job: Job, asked: Asked, query: _Query) -> Run:
         unknown_zones=None,
         people=query.people,
         brakes=None,
+        approval=None,
         staged=True,
         decided=False,
     )

@@ -93,6 +93,41 @@ WITH final AS (
     SELECT n, user_key, entry_key, segment, variant, unknown_zone, hold_out, verdict, reason FROM /* judged */
 ),
 
+-- name: count
+-- How many people would get mail.
+SELECT count(*) FILTER (WHERE verdict = 'send') AS people FROM /* judged */;
+
+-- name: ask
+-- What is shown to whoever is asked; beside each staged row what was decided then ('': to be mailed, or held out).
+WITH noted AS (
+    UPDATE /* stage */ s SET asked = coalesce(j.reason, '') FROM /* judged */ j WHERE j.n = s.n
+)
+SELECT verdict, reason, segment, variant, template_no, count(*) AS rows,
+       (array_agg(n ORDER BY n) FILTER (WHERE verdict = 'send'))[1:3] AS some
+FROM /* judged */ GROUP BY verdict, reason, segment, variant, template_no ORDER BY rows DESC, segment, variant;
+
+-- name: may_ask
+ALTER TABLE /* stage */ ADD COLUMN IF NOT EXISTS asked text;
+
+-- name: judge_again
+-- What was decided is decided anew when there is an answer.
+DROP TABLE /* judged */;
+
+-- name: answered
+-- The decision once somebody has answered: nobody joins whom the answer was not about, and whoever may not be mailed any
+-- more does not stay. Without a yes, everybody whom it was about has that for a reason.
+SELECT d.n, d.user_key, d.entry_key, d.address_hmac, d.segment, d.variant, d.template_no, d.unknown_zone, d.gates,
+       d.hold_out, CASE WHEN a.why IS NOT NULL THEN 'skip' ELSE d.verdict END AS verdict,
+       coalesce(a.why, d.reason) AS reason
+FROM (
+/* decision */
+) d
+JOIN (SELECT n, CASE WHEN asked = '' THEN %(held)s::text ELSE asked END AS why FROM /* stage */) a USING (n)
+
+-- name: sample
+-- A staged row that a mail is made of.
+SELECT timezone, locale, vars FROM /* stage */ WHERE n = %(n)s;
+
 -- name: record
 -- already_entered, not_due and quiet_hours are counted, not listed: they would repeat everybody at every run.
 listed AS (

@@ -74,6 +74,15 @@ SET decided_at = clock_timestamp(), duplicate_rows = candidates - %(candidates)s
 WHERE run_no = %(run_no)s
 RETURNING *;
 
+-- name: asked
+-- Somebody is asked about the run; an earlier question was not answered.
+UPDATE {schema}.runs SET approval = %(approval)s WHERE run_no = %(run_no)s RETURNING *;
+
+-- name: answer
+-- The first answer counts, and only while nobody is claimed.
+UPDATE {schema}.runs SET approval = approval || %(answer)s
+WHERE run_no = %(run_no)s AND decided_at IS NULL AND approval ->> 'approved' IS NULL;
+
 -- name: finished
 UPDATE {schema}.runs SET finished_at = clock_timestamp() WHERE run_no = %(run_no)s;
 

@@ -44,6 +44,21 @@ def test_the_shape(folder: Path) -> None:
     assert dag.get_task("report").trigger_rule == "all_done"
 
 
+def test_a_loop_that_may_ask_has_a_task_for_it_before_send(folder: Path, text: str) -> None:
+    dag = build(folder, text.replace("retries: 3", "retries: 0") + "guard: {approve_above: 500}\n")
+    assert {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks} == {
+        "evaluate": ["segment"],
+        "segment": ["approve"],
+        "approve": ["send"],
+        "send": ["report"],
+        "report": [],
+    }
+    approve = dag.get_task("approve")
+    assert approve.retries == 1, "Airflow fails a try that is answered at once"
+    assert not approve.template_fields
+    assert "re_engagement.main@" in serialized(folder), "and it can be stored"
+
+
 def test_recovery_becomes_airflows_retries(folder: Path, text: str) -> None:
     task = build(folder).get_task("evaluate")
     assert (task.retries, task.retry_exponential_backoff) == (3, 2.0)

@@ -83,10 +83,8 @@ def test_the_whole_example_parses() -> None:
     assert loop.alerts[0].email == "growth@acme.example"
 
 
-def test_the_whole_example_is_refused_only_for_what_is_not_supported_yet(room: LoopRoom) -> None:
-    faults = room.bad(WHOLE, "feature_discovery.yaml").faults
-    assert {fault.code for fault in faults} == {"SK901"}
-    assert {fault.path.rpartition(".")[2] for fault in faults} >= {"approve_above"}
+def test_nothing_of_the_whole_example_is_refused(room: LoopRoom) -> None:
+    assert [step.id for step in room.good(WHOLE, "feature_discovery.yaml").steps] == ["discover", "advanced"]
 
 
 def test_a_string_is_short_for_a_query_and_one_event_for_a_list() -> None:
