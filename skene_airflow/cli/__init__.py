@@ -9,6 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from skene_airflow.cli.verb import accepted
 from skene_airflow.errors import LoopError, SkeneError
 
 if TYPE_CHECKING:
@@ -117,9 +118,10 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
 
 def _fill(parser: argparse.ArgumentParser, verb: Verb) -> None:
     parser.description, parser.epilog = verb.description, verb.epilog
-    for argument in verb.arguments:
-        parser.add_argument(*argument.flags, **argument.options)
-    if verb.actions:
+    if not verb.actions:
+        for argument in accepted(verb):
+            parser.add_argument(*argument.flags, **argument.options)
+    else:
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
         for name, action in verb.actions.items():
             # The first sentence is the line of help.

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from skene_airflow.cli import VERBS, run, verb_named
+from skene_airflow.cli.verb import accepted
 
 if TYPE_CHECKING:
     import argparse
@@ -47,7 +48,7 @@ def _command(name: str, line: str, verb: Verb, top: str) -> CLICommand:
         name=name,
         help=line,
         func=partial(_run, top, None if name == top else name),
-        args=tuple(arg(argument.flags, **_options(argument)) for argument in verb.arguments),
+        args=tuple(arg(argument.flags, **_options(argument)) for argument in accepted(verb)),
         description=verb.description,
         epilog=verb.epilog,
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Mapping
 
 
@@ -68,6 +68,7 @@ PEOPLE = Argument(
     ("--source",),
     {"metavar": "URI", "default": None, "help": "Postgres URI of the app (else each loop's Airflow connection)"},
 )
+_PLACES = LOOPS, PEOPLE, LEDGER
 LOOP = Argument(("loop",), {"metavar": "LOOP", "help": "the loop's id: the stem of its file"})
 CONTENT = (
     Argument(("--step",), {"metavar": "ID", "default": None, "help": "the step (the first that sends mail)"}),
@@ -88,3 +89,13 @@ CONTENT = (
     ),
 )
 """Which mail of a loop, for whom: sample values unless a real person is asked for."""
+
+
+def accepted(verb: Verb) -> tuple[Argument, ...]:
+    """The verb's arguments and, unseen, whichever of the loops, the source and the ledger it has no use for.
+
+    A script names the same three places to every verb.
+    """
+    own = {flag for argument in verb.arguments for flag in argument.flags}
+    unseen = {"metavar": "PLACE", "nargs": "?", "default": None, "help": argparse.SUPPRESS}
+    return (*verb.arguments, *(Argument(place.flags, unseen) for place in _PLACES if own.isdisjoint(place.flags)))
