@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 VERB = Verb(
     description="Serve the pages behind the links in mail: unsubscribe by one click (RFC 8058) and a page of topics, "
-    "and /resend, where Resend posts its signed events. "
+    "/resend, where Resend posts its signed events, and /hasura/events, where Hasura posts rows that changed. "
     "The same pages are part of Airflow's API server, at /skene. Put TLS in front, and let [skene] base_url name "
     "the public address.",
     run=run,
