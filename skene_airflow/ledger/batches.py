@@ -220,9 +220,21 @@ def pending(ledger: Ledger, lane: Lane) -> float | None:
     return None if seconds is None else max(0.0, seconds)
 
 
-def doubt(ledger: Ledger, cur: Cursor, picked: Picked) -> int:
+def doubt(ledger: Ledger, cur: Cursor, batch_id: int) -> int:
     """End a batch whose outcome nobody can know any more. Returns how many rows became `uncertain`."""
-    cur.execute(ledger.sql("batches", "doubt"), {"batch_id": picked.batch_id})
+    cur.execute(ledger.sql("batches", "doubt"), {"batch_id": batch_id})
+    return cur.rowcount
+
+
+def left_in_doubt(ledger: Ledger, cur: Cursor, lane: Lane, others: Sequence[str]) -> list[int]:
+    """Lock the lane's batches whose last call was made with one of the ``others`` and whose outcome is unknown."""
+    cur.execute(ledger.sql("batches", "left_in_doubt"), {**lane.facts(), "others": list(others)})
+    return [row["batch_id"] for row in cur.fetchall()]
+
+
+def take_over(ledger: Ledger, cur: Cursor, lane: Lane, others: Sequence[str]) -> int:
+    """Give the lane's provider the open batches that one of the ``others`` would have sent. Returns how many."""
+    cur.execute(ledger.sql("batches", "take_over"), {**lane.facts(), "others": list(others)})
     return cur.rowcount
 
 

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from skene_airflow.audience.decision import recheck
+from skene_airflow.channels import CHANNELS
 from skene_airflow.errors import MissingVariable
 from skene_airflow.ledger import batches, runs
 from skene_airflow.message.blueprint import Blueprint
@@ -158,7 +159,7 @@ class Freezer(Gathering[Message]):
 
     def _prepare(self, cur: Cursor, picked: Picked, lane: Lane) -> Lease | None:
         if picked.in_doubt and (lane.window is None or picked.outside_window):
-            self._give_up(cur, picked)
+            self._give_up(cur, picked.batch_id)
             return None
         if not picked.must_freeze:
             return batches.lease(self._ledger, cur, picked, lane.account)
@@ -166,19 +167,33 @@ class Freezer(Gathering[Message]):
         if not messages:
             return None
         ids = [message.delivery_id for message in messages]
+        if len(ids) > self._channel.batch_size:  # cut for another provider
+            batches.split(self._ledger, cur, picked, ids)
+            return None
         body = self._channel.freeze(messages)
         if len(body) > self._channel.most_bytes and len(ids) > 1:
             batches.split(self._ledger, cur, picked, ids)
             return None
         return batches.lease(self._ledger, cur, picked, lane.account, body, ids)
 
-    def _give_up(self, cur: Cursor, picked: Picked) -> None:
+    def take_over(self, lane: Lane) -> int:
+        """Go on with what was left when the connection was of another provider. Returns how many batches."""
+        others = [name for name in CHANNELS if name != lane.provider]
+        with self._ledger.transaction() as cur:
+            for batch_id in batches.left_in_doubt(self._ledger, cur, lane, others):
+                self._give_up(cur, batch_id)
+            taken = batches.take_over(self._ledger, cur, lane, others)
+        if taken:
+            log.info("send: %s batches were cut for another provider; %s sends them now", taken, lane.provider)
+        return taken
+
+    def _give_up(self, cur: Cursor, batch_id: int) -> None:
         """Nobody can be asked any more whether this batch went out: it stands there for a person to see."""
-        self.uncertain += batches.doubt(self._ledger, cur, picked)
-        batches.resolve(self._ledger, cur, picked.batch_id, self._policy)
+        people = batches.doubt(self._ledger, cur, batch_id)
+        self.uncertain += people
+        batches.resolve(self._ledger, cur, batch_id, self._policy)
         log.warning(
-            "send: the outcome of a batch of %s is unknown and cannot be asked for; it reads as uncertain",
-            len(picked.member_ids or ()),
+            "send: the outcome of a batch of %s is unknown and cannot be asked for; it reads as uncertain", people
         )
 
     def _maker(self, blueprint: Blueprint) -> Callable[[Row], Message]:

@@ -125,7 +125,9 @@ class Sender:
                 continue
             seconds = batches.pending(self._ledger, lane)
             if seconds is None:
-                return
+                if not self._freezer.take_over(lane):
+                    return
+                continue
             progress = since if turn > 0 else progress  # to queue for a turn is no standstill
             self._sleep(min(max(seconds, wait, turn), 5.0) + 0.05)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -11,14 +13,17 @@ import pytest
 
 from skene_airflow.channels import Channel, ChannelConfig, make_channel
 from skene_airflow.errors import FINAL, AccountError, RunDoesNotAddUp, RunInDoubt, SendInterrupted
-from skene_airflow.ledger import Ledger
+from skene_airflow.ledger import Ledger, control
 from skene_airflow.nouns import Mode
 from skene_airflow.stages.evaluate import evaluate
+from skene_airflow.stages.job import Job
 from skene_airflow.stages.report import report
 from skene_airflow.stages.segment import segment
 from skene_airflow.stages.send import Sender
+from skene_airflow.stages.upkeep import upkeep
 from skene_airflow.testing import ResendServer
 from tests.integration.shop import Shop, everybody, mailed
+from tests.smtp_server import SmtpServer
 
 
 def test_one_bad_row_fails_alone(shop: Shop, server: ResendServer, resend: Channel) -> None:
@@ -170,6 +175,58 @@ def test_doubt_alone_is_for_a_person_and_no_retry(shop: Shop, server: ResendServ
     with pytest.raises(RunDoesNotAddUp, match="failed: send"):
         report(job, ["send"])
     assert issubclass(RunInDoubt, FINAL)
+
+
+@pytest.fixture
+def smtp() -> Iterator[tuple[SmtpServer, Channel]]:
+    """What the connection is changed to."""
+    extra = {"disable_tls": True, "disable_ssl": True}
+    with SmtpServer() as server, make_channel(ChannelConfig("smtp", "127.0.0.1", server.port, extra=extra)) as channel:
+        yield server, channel
+
+
+def test_what_another_provider_was_to_send_is_sent_by_the_one_that_is_there_now(
+    shop: Shop, server: ResendServer, resend: Channel, smtp: tuple[SmtpServer, Channel]
+) -> None:
+    """Frozen or not, without doubt it goes out: through the new connection, once, in calls of its size."""
+    shop.dormant(103)
+    server._faults = lambda _: "bad_key"
+    job = shop.job()
+    with pytest.raises(AccountError):
+        shop.run(resend, job)
+    tried = shop.sql("SELECT idem_key FROM skene.batches WHERE attempts > 0")
+    assert tried
+    assert Sender(job, 0, smtp[1]).run().sent == 103
+    assert report(job).statuses == {"sent": 103}
+    assert len(smtp[0].taken) == 103
+    assert not mailed(server)
+    assert shop.sql("SELECT DISTINCT provider FROM skene.deliveries_v") == [{"provider": "smtp"}]
+    assert not shop.sql("SELECT FROM skene.batches WHERE idem_key = %s", tried[0]["idem_key"])
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_doubt_of_another_provider_is_for_a_person(
+    shop: Shop, server: ResendServer, resend: Channel, smtp: tuple[SmtpServer, Channel], stopped: bool
+) -> None:
+    shop.dormant(3)
+    server._faults = lambda _: "error_after"
+    job = shop.job()
+    with pytest.raises(SendInterrupted):
+        shop.run(resend, job)
+    if stopped:
+        control.stop(shop.ledger, "re_engagement", "ada")
+    assert Sender(job, 0, smtp[1]).run().uncertain == (0 if stopped else 3)
+    control.start(shop.ledger, "re_engagement", "ada")
+    upkeep(shop.ledger, shop.settings, [replace(job, loop=job.loop.model_copy(update={"mode": "live"}))], way(smtp[1]))
+    assert shop.sql("SELECT status FROM skene.batches") == [{"status": "done"}]
+    with pytest.raises(RunInDoubt, match="3 uncertain"):
+        report(job)
+    assert not smtp[0].taken
+    assert mailed(server) == everybody(3)
+
+
+def way(channel: Channel) -> Callable[[Job], AbstractContextManager[Channel]]:
+    return lambda _: nullcontext(channel)
 
 
 def test_a_lost_lease_settles_nothing(shop: Shop, resend: Channel) -> None:

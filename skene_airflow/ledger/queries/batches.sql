@@ -198,6 +198,27 @@ UPDATE {schema}.deliveries d
 SET status = 'uncertain', settled_at = clock_timestamp(), error_class = 'outcome_unknown'
 FROM mine WHERE d.run_no = mine.run_no AND d.batch_id = mine.batch_id AND d.status = 'queued';
 
+-- name: left_in_doubt
+-- Calls in doubt that were made with another provider than the connection is of now: nobody here can ask about them.
+SELECT batch_id FROM {schema}.batches
+WHERE loop_id = ANY (%(loop_ids)s::text[]) AND step_id = ANY (%(step_ids)s::text[]) AND mode = %(mode)s
+  AND provider = ANY (%(others)s::text[]) AND status <> 'done' AND (status = 'sending' OR in_doubt)
+  AND (status = 'open' OR lease_until < clock_timestamp())
+  AND NOT EXISTS (SELECT FROM {schema}.stops t WHERE t.loop_id = '*' OR t.loop_id = ANY (%(loop_ids)s::text[]))
+ORDER BY batch_id FOR UPDATE SKIP LOCKED;
+
+-- name: take_over
+-- What was cut for another provider and is not in doubt: as if it had never been frozen, under a new key.
+UPDATE {schema}.batches
+SET provider = %(provider)s, body = NULL, body_sha256 = NULL, member_ids = NULL, frozen_at = NULL,
+    first_post_at = NULL, account = NULL, idem_key = 'sk/' || loop_id || '/' || step_id || '/' || gen_random_uuid()
+WHERE batch_id IN (
+    SELECT batch_id FROM {schema}.batches
+    WHERE loop_id = ANY (%(loop_ids)s::text[]) AND step_id = ANY (%(step_ids)s::text[]) AND mode = %(mode)s
+      AND provider = ANY (%(others)s::text[]) AND status = 'open' AND NOT in_doubt
+    FOR UPDATE SKIP LOCKED
+);
+
 -- name: assume_sent
 -- The connection's policy for doubt: believe that they went out. The reason says that nobody confirmed it.
 UPDATE {schema}.deliveries SET status = 'sent', sent_at = clock_timestamp(), reason = 'assumed'
