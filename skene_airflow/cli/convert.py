@@ -21,7 +21,6 @@ def run(args: argparse.Namespace) -> int:
 
     Raises LoopError for what is no data, SettingsError for a file that cannot be read or must not be written.
     """
-    from skene_airflow.loop import codes
     from skene_airflow.loop.convert import convert
 
     target = _target(args)
@@ -33,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"wrote {target}")
     for fault in converted.faults:
         print(fault, file=sys.stderr)
-    return 1 if any(fault.code != codes.UNSUPPORTED for fault in converted.faults) else 0
+    return 1 if converted.faults else 0
 
 
 def _target(args: argparse.Namespace) -> Path | None:

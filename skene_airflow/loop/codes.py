@@ -81,7 +81,6 @@ GRAPHQL_SHAPE: Final = "SK222"
 GRAPHQL_VARIABLE: Final = "SK223"
 
 REFUSED_BY_AIRFLOW: Final = "SK900"
-UNSUPPORTED: Final = "SK901"
 
 TITLES: Final[dict[str, str]] = {
     UNREADABLE: "The file cannot be read",
@@ -155,5 +154,4 @@ TITLES: Final[dict[str, str]] = {
     GRAPHQL_SHAPE: "Not one list of people",
     GRAPHQL_VARIABLE: "A variable of the GraphQL document",
     REFUSED_BY_AIRFLOW: "Airflow refuses the loop",
-    UNSUPPORTED: "Not supported yet",
 }

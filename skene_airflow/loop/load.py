@@ -20,7 +20,6 @@ from skene_airflow.loop.schema import Loop, LoopFile
 from skene_airflow.loop.secrets import find_secrets, redact
 from skene_airflow.loop.shared import files_below
 from skene_airflow.loop.source import MAX_BYTES, parse
-from skene_airflow.loop.unsupported import unsupported
 from skene_airflow.loop.words import keys_at, renamed
 from skene_airflow.nouns import Fault
 
@@ -137,7 +136,7 @@ def _load(
     if known is None or not known(text, path):
         from skene_airflow.loop.checks import check  # it imports a whole SQL parser
 
-        faults += [*check(tree), *unsupported(tree)]
+        faults += check(tree)
     if spec is None or faults:
         return _refused(faults, file)
     texts = (text, *defaults.texts, *(audience.query for audience in used))

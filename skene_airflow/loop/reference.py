@@ -6,8 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from skene_airflow.loop.json_schema import loop_schema
-from skene_airflow.loop.source import parse
-from skene_airflow.loop.unsupported import unsupported
 from skene_airflow.loop.yaml_text import scalar
 
 if TYPE_CHECKING:
@@ -23,40 +21,37 @@ Times are a number and a unit: `30s`, `10m`, `36h`, `7d`, `2w`. Shares are perce
 `"21:00"`. A key may be left out unless it is marked **required**; keys of a whole folder go into `_defaults.yaml`.
 """
 
-# Definition → its heading, and where its keys stand in a loop: `_` is the map of the table.
-_SECTIONS: Final[dict[str, tuple[str, str]]] = {
-    "": ("The loop", "_"),
-    "UserColumns": ("`user`", '{"user": _}'),
-    "Connections": ("`connections`", '{"connections": _}'),
-    "Step": ("A step", '{"steps": [_]}'),
-    "ScheduleTrigger": ("`trigger: {type: schedule}`", '{"steps": [{"trigger": _}]}'),
-    "DatabaseTrigger": ("`trigger: {type: database}`", '{"steps": [{"trigger": _}]}'),
-    "AssetTrigger": ("`trigger: {type: asset}`", '{"steps": [{"trigger": _}]}'),
-    "ManualTrigger": ("`trigger: {type: manual}`", '{"steps": [{"trigger": _}]}'),
-    "AfterTrigger": ("`trigger: {type: after}`", '{"steps": [{"trigger": _}]}'),
-    "Ready": ("`ready`", '{"steps": [{"ready": _}]}'),
-    "QueryCondition": ("`condition: {type: query}`", '{"steps": [{"condition": _}]}'),
-    "GraphqlCondition": ("`condition: {type: graphql}`", '{"steps": [{"condition": _}]}'),
-    "Segment": ("One of `segments`", '{"steps": [{"segments": [_]}]}'),
-    "Bands": ("`segments` by age", '{"steps": [{"segments": _}]}'),
-    "EmailAction": ("`action: {type: email}`", '{"steps": [{"action": _}]}'),
-    "InAppAction": ("`action: {type: in_app}`", '{"steps": [{"action": _}]}'),
-    "ActionPart": ("An `action` of the loop", '{"action": _}'),
-    "SegmentAction": ("An `action` of a segment", '{"steps": [{"segments": [{"action": _}]}]}'),
-    "Variant": ("One of `variants`", '{"steps": [{"action": {"variants": {"plain": _}}}]}'),
-    "NoticeVariant": (
-        "One of `variants` in the app",
-        '{"steps": [{"action": {"type": "in_app", "variants": {"plain": _}}}]}',
-    ),
-    "VariantPart": ("One of `variants` of a loop or segment", '{"action": {"variants": {"plain": _}}}'),
-    "Utm": ("`utm`", '{"steps": [{"action": {"utm": _}}]}'),
-    "Entry": ("`entry`", '{"entry": _}'),
-    "QuietHours": ("`quiet_hours`", '{"quiet_hours": _}'),
-    "Guard": ("`guard`", '{"guard": _}'),
-    "Goal": ("`goal`", '{"goal": _}'),
-    "Recovery": ("`recovery`", '{"recovery": _}'),
-    "Alert": ("One of `alerts`", '{"alerts": [_]}'),
-    "AirflowKnobs": ("`airflow`", '{"airflow": _}'),
+# Definition → its heading.
+_SECTIONS: Final[dict[str, str]] = {
+    "": "The loop",
+    "UserColumns": "`user`",
+    "Connections": "`connections`",
+    "Step": "A step",
+    "ScheduleTrigger": "`trigger: {type: schedule}`",
+    "DatabaseTrigger": "`trigger: {type: database}`",
+    "AssetTrigger": "`trigger: {type: asset}`",
+    "ManualTrigger": "`trigger: {type: manual}`",
+    "AfterTrigger": "`trigger: {type: after}`",
+    "Ready": "`ready`",
+    "QueryCondition": "`condition: {type: query}`",
+    "GraphqlCondition": "`condition: {type: graphql}`",
+    "Segment": "One of `segments`",
+    "Bands": "`segments` by age",
+    "EmailAction": "`action: {type: email}`",
+    "InAppAction": "`action: {type: in_app}`",
+    "ActionPart": "An `action` of the loop",
+    "SegmentAction": "An `action` of a segment",
+    "Variant": "One of `variants`",
+    "NoticeVariant": "One of `variants` in the app",
+    "VariantPart": "One of `variants` of a loop or segment",
+    "Utm": "`utm`",
+    "Entry": "`entry`",
+    "QuietHours": "`quiet_hours`",
+    "Guard": "`guard`",
+    "Goal": "`goal`",
+    "Recovery": "`recovery`",
+    "Alert": "One of `alerts`",
+    "AirflowKnobs": "`airflow`",
 }
 _KINDS: Final = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true`, `false`"}
 
@@ -75,8 +70,7 @@ def reference() -> str:
 
 def _section(name: str, definitions: dict[str, Any]) -> Iterator[str]:
     definition = definitions[name]
-    title, where = _SECTIONS[name]
-    yield f"## {title}\n"
+    yield f"## {_SECTIONS[name]}\n"
     if name:
         yield f"{definition['description']}\n"
     yield "| key | value | absent means | meaning |"
@@ -84,7 +78,7 @@ def _section(name: str, definitions: dict[str, Any]) -> Iterator[str]:
     for key, value in definition["properties"].items():
         absent = "**required**" if key in definition.get("required", ()) else _absent(name, value)
         said = value.get("description") or definitions[value["$ref"].rpartition("/")[2]]["description"]
-        about = _cell(said).replace("<", "&lt;") + (" *Not supported yet.*" if _is_later(where, key, value) else "")
+        about = _cell(said).replace("<", "&lt;")
         yield f"| `{key}` | {_kind(value)} | {absent} | {about}{_example(value)} |"
     yield ""
 
@@ -119,7 +113,7 @@ def _kind(value: dict[str, Any]) -> str:
 
 
 def _link(target: str) -> str:
-    title = _SECTIONS[target.rpartition("/")[2]][0]
+    title = _SECTIONS[target.rpartition("/")[2]]
     anchor = "".join(sign for sign in title.lower().replace(" ", "-") if sign.isalnum() or sign in "-_")
     return f"[{title.replace('`', '')}](#{anchor})"
 
@@ -143,11 +137,3 @@ def _flow(value: object) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-def _is_later(where: str, key: str, value: dict[str, Any]) -> bool:
-    """Whether a loop that uses this key is refused for it as not supported yet; a part of its example may be."""
-    example = value.get("const", (value.get("examples") or [value.get("default")])[0])
-    text = where.replace("_", json.dumps({key: example}))
-    root = parse(text.encode(), "").root
-    return root is not None and any(key not in fault.path.split(".")[:-1] for fault in unsupported(root))

@@ -44,7 +44,6 @@ def hasura(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[HasuraServer
     shop.sql("CREATE TABLE shop.orders (id bigint PRIMARY KEY, user_id bigint)")
     (shop.folder / "welcome.yaml").write_text(WELCOME)
     (shop.folder / "thanks.yaml").write_text(ORDERS)
-    monkeypatch.setattr("skene_airflow.loop.load.unsupported", lambda _: ())
     monkeypatch.setenv("HASURA_GRAPHQL_ADMIN_SECRET", "admin")
     monkeypatch.setenv("AIRFLOW__SKENE__BASE_URL", "https://airflow.acme.example/skene")
     with HasuraServer(shop.uri, "admin") as server:

@@ -17,7 +17,6 @@ from skene_airflow.loop.faults import translate
 from skene_airflow.loop.nodes import Entry, Node, Source
 from skene_airflow.loop.schema import LoopFile
 from skene_airflow.loop.source import parse
-from skene_airflow.loop.unsupported import unsupported
 from skene_airflow.loop.yaml_text import Out, dump
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def convert(text: str, file: str) -> Converted:
 
 
 def _faults(tree: Node) -> list[Fault]:
-    faults = [*check(tree), *unsupported(tree)]
+    faults = list(check(tree))
     try:
         LoopFile.model_validate(tree.plain())
     except ValidationError as error:

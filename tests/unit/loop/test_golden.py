@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from skene_airflow.loop.codes import REFUSED_BY_AIRFLOW, TITLES, UNSUPPORTED
+from skene_airflow.loop.codes import REFUSED_BY_AIRFLOW, TITLES
 from skene_airflow.loop.load import load_folder
 from skene_airflow.loop.source import MAX_BYTES
 
@@ -50,9 +50,8 @@ def test_says_exactly_what_is_written_beside_the_file(case: str, tmp_path: Path)
 
 
 def test_every_code_has_a_broken_file() -> None:
-    # What Airflow refuses and we do not know of has no example here; tests/unit/dag_factory makes one. Nothing of the
-    # language waits for a later version.
-    assert {case[:5] for case in all_cases()} == set(TITLES) - {REFUSED_BY_AIRFLOW, UNSUPPORTED}
+    # What Airflow refuses and we do not know of has no example here; tests/unit/dag_factory makes one.
+    assert {case[:5] for case in all_cases()} == set(TITLES) - {REFUSED_BY_AIRFLOW}
 
 
 def test_no_text_is_left_over_from_a_removed_file() -> None:
