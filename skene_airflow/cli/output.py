@@ -63,11 +63,11 @@ def mark(good: bool | None) -> str:
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """Rows in aligned columns below their names; empty for no rows."""
+    """Rows in aligned columns below their names, – for None; empty for no rows."""
     if not rows:
         return ""
     names = list(rows[0])
-    cells = [names, *([str(row[name]) for name in names] for row in rows)]
+    cells = [names, *(["–" if row[name] is None else str(row[name]) for name in names] for row in rows)]
     widths = [max(len(line[index]) for line in cells) for index in range(len(names))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     return "\n".join(lines)

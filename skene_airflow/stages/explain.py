@@ -87,7 +87,7 @@ def explain(job: Job, user_key: str, *, exists: bool) -> Explanation:
     blank = Explanation(job.loop.id, job.step.id, user_key, job.run.as_of, NOT_NAMED)
     with rehearsing(job, exists=exists, undue=True) as rehearsal:
         entries = [_entry(rehearsal, user_key, row) for row in rehearsal.ask("person", user_key=user_key)]
-    return _with(blank, entries) if entries else _not_named(job, blank)
+    return _with(blank, entries) if entries else _not_named(job, blank, exists=exists)
 
 
 def explain_past(job: Job, user_key: str, at: datetime, *, exists: bool) -> Explanation:
@@ -122,14 +122,27 @@ def _with(blank: Explanation, entries: Sequence[Entry]) -> Explanation:
     return replace(blank, verdict=first.verdict, reason=first.reason, gates=first.gates, entries=entries)
 
 
-def _not_named(job: Job, blank: Explanation) -> Explanation:
+def _not_named(job: Job, blank: Explanation, *, exists: bool) -> Explanation:
     user, question = job.loop.user, job.question()
     with closing(job.source()) as conn, asking(conn, question):
         known = has_person(conn, user.table, user.key, blank.user_key, question)
     who = f"{user.table} has this {user.key}" if known else f"{user.table} has nobody with this {user.key}"
     words = f"the query does not name this person now; {who}"
     facts = {"named": False, "in_user_table": known, "as_of": when(job.run.as_of)}
-    return replace(blank, gates=[Asked(CONDITION, NOT_NAMED, facts, words, decides=True)])
+    gates = [Asked(CONDITION, NOT_NAMED, facts, words, decides=True)]
+    if exists and (entered := _earlier(job, blank)):
+        gates.append(entered)
+    return replace(blank, gates=gates)
+
+
+def _earlier(job: Job, blank: Explanation) -> Asked | None:
+    """Often the query names nobody twice (a change that was taken, a flag that `on_sent` set): then this is why."""
+    with job.ledger.transaction() as cur:
+        entries = entries_of(job.ledger, cur, job.names, blank.user_key, blank.at)
+    if not entries:
+        return None
+    facts, says = told(Reason.ALREADY_ENTERED, Sight(job, blank.user_key, blank.at, Seen(entries=entries)))
+    return Asked(Reason.ALREADY_ENTERED.value, "not_asked", facts, says)
 
 
 def _entry(rehearsal: Rehearsal, user_key: str, row: Mapping[str, Any]) -> Entry:

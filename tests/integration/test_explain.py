@@ -147,6 +147,22 @@ def test_somebody_whom_the_query_does_not_name(shop: Shop, ask: Ask) -> None:
     assert "the query does not name this person now" in ask("explain", "x", "--user", "5", style="text")[1]
 
 
+def test_somebody_whom_the_query_does_not_name_any_more_since_the_mail_was_sent(
+    shop: Shop, resend: Any, ask: Ask
+) -> None:
+    people(shop)
+    shop.run(resend, shop.job(loop=write(shop, condition="SELECT * FROM users WHERE id = 9")))
+    write(shop, condition="SELECT * FROM users WHERE id < 3")
+    _, found, _ = ask("explain", "x", "--user", "9")
+    assert found["verdict"] == "not_named"
+    assert gate(found, "already_entered")["verdict"] == "not_asked"
+    assert gate(found, "already_entered")["facts"]["entries"][0]["status"] == "sent"
+    text = " ".join(ask("explain", "x", "--user", "9", style="text")[1].split())
+    assert "not asked; last entered" in text
+    _, found, _ = ask("explain", "x", "--user", "8")
+    assert [asked["gate"] for asked in found["gates"]] == ["condition"]
+
+
 def test_several_entries_of_one_person(shop: Shop, resend: Any, ask: Ask) -> None:
     people(shop)
     rows = "SELECT u.*, t.a, t.b FROM users u, (VALUES ('p', NULL), ('q', 1), ('q', 1)) AS t (a, b) WHERE u.id = 9"

@@ -15,6 +15,16 @@ def test_one_row_for_each_step(said: Said) -> None:
     assert row.split() == ["re_engagement", "0", "9", "*", "*", "*", "all", "email", "resend_default", "live"]
 
 
+def test_a_message_in_the_app_has_no_connection(said: Said, here: Path) -> None:
+    (here / "loops" / "re_engagement.yaml").write_text(
+        "type: adoption\nopinion: News\nsteps:\n  - trigger: {type: manual}\n"
+        "    condition: SELECT id FROM users\n    action: {type: in_app, title: New, body: Look}\n",
+        encoding="utf-8",
+    )
+    _, out, _ = said("list")
+    assert out.splitlines()[1].split() == ["re_engagement", "manual", "all", "in_app", "–", "live"]
+
+
 def test_json_names_what_runs_when(said: Said) -> None:
     code, out, _ = said("list", "--format", "json")
     assert code == 0
