@@ -25,6 +25,7 @@ UNUSED_TEMPLATE: Final = "SK403"
 PRINTED_AS_IS: Final = "SK404"
 NO_GUARD: Final = "SK405"
 KEY_IS_ADDRESS: Final = "SK408"
+NAME_TAKEN: Final = "SK409"
 
 TITLES: Final[dict[str, str]] = {
     NOW: "The query asks for the present time",
@@ -35,6 +36,7 @@ TITLES: Final[dict[str, str]] = {
     NO_TITLE: "A topic without a title, though others have one",
     UNUSED_TOPIC: "A title of a topic that no loop has",
     KEY_IS_ADDRESS: "People are known by their address",
+    NAME_TAKEN: "An earlier name that another loop goes by",
 }
 
 _TEMPLATES: Final = "templates"
@@ -50,7 +52,7 @@ _ENDINGS: Final = frozenset((".html", ".md", ".txt"))
 def lint_loops(loops: Sequence[Loop]) -> list[Fault]:
     """The warnings about these loops, each alone and all together."""
     found = [fault for loop in loops for fault in (*_now(loop), *_foreign(loop), *_guard(loop), *_key(loop))]
-    return sorted([*found, *_user_keys(loops)])
+    return sorted([*found, *_user_keys(loops), *_names(loops)])
 
 
 def unused_templates(loops: Iterable[Loop], root: Path) -> list[Fault]:
@@ -115,6 +117,15 @@ def _user_keys(loops: Sequence[Loop]) -> Iterator[Fault]:
             what = f"people are known by '{loop.user.key}' here and by '{common}' in other loops"
             hint = f"write one key in _defaults.yaml; one person with two keys counts as two ('{common}' is used most)"
             yield _warning(loop.fault("user.key", USER_KEY, what, hint))
+
+
+def _names(loops: Sequence[Loop]) -> Iterator[Fault]:
+    for loop in loops:
+        for index, name in enumerate(loop.was):
+            if other := next((each.id for each in loops if each is not loop and name in (each.id, *each.was)), None):
+                what = f"'{name}' is also a name of the loop '{other}': neither knows whom the other will mail"
+                hint = f"remove the file of '{other}' if this is it under a new name; else leave '{name}' out"
+                yield _warning(loop.fault(f"was[{index}]", NAME_TAKEN, what, hint))
 
 
 def _templates(step: Step) -> Iterator[str]:
