@@ -1,30 +1,19 @@
-"""The shop that whole runs are tried in."""
+"""The shop that whole runs are tried in, its providers' doubles and its command line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
-import psycopg
 import pytest
 
 from skene_airflow.channels import Channel, ChannelConfig, make_channel
-from skene_airflow.ledger import Ledger
+from skene_airflow.cli import main
 from skene_airflow.testing import ResendServer
-from tests.integration.shop import USERS, Shop
+from tests.integration.fixtures import resend, shop
+from tests.integration.shop import Shop, Skene
+from tests.smtp_server import SmtpServer
 
-
-@pytest.fixture
-def shop(pg: str, tmp_path: Path) -> Iterator[Shop]:
-    """An empty shop with the reference loop and its template."""
-    folder = tmp_path / "loops"
-    folder.mkdir()
-    with closing(Ledger(lambda: psycopg.connect(pg))) as ledger:
-        shop = Shop(pg, folder, ledger)
-        shop.sql(USERS)
-        shop.template()
-        yield shop
+__all__ = ["resend", "shop"]
 
 
 @pytest.fixture
@@ -34,6 +23,23 @@ def server() -> Iterator[ResendServer]:
 
 
 @pytest.fixture
-def resend(server: ResendServer) -> Iterator[Channel]:
-    with make_channel(ChannelConfig("resend", host=server.url, password="re_test")) as channel:
-        yield channel
+def smtp() -> Iterator[tuple[SmtpServer, Channel]]:
+    """A mail server's double, and a channel to it."""
+    extra = {"disable_tls": True, "disable_ssl": True}
+    with SmtpServer() as server, make_channel(ChannelConfig("smtp", "127.0.0.1", server.port, extra=extra)) as channel:
+        yield server, channel
+
+
+@pytest.fixture
+def skene(shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Skene:
+    """Runs a verb on the shop's ledger: exit code, standard output, standard error."""
+    monkeypatch.setenv("USER", "ada")
+    monkeypatch.setenv("LOGNAME", "ada")
+
+    def run(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([*words, "--ledger", shop.uri, "--loops", str(shop.folder)])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run

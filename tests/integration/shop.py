@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -63,6 +63,9 @@ SETTINGS = Settings(
     postal_address="1 Main St, Springfield",
     secret_keys=("a secret that signs links",),
 )
+
+Skene = Callable[..., tuple[int, str, str]]
+"""Runs a verb of the command line: exit code, standard output, standard error."""
 
 
 @dataclass
@@ -155,3 +158,8 @@ def mailed(server: ResendServer) -> Counter[str]:
 def everybody(number: int, first: int = 1) -> Counter[str]:
     """Each of these users once."""
     return Counter(f"user{i}@example.com" for i in range(first, first + number))
+
+
+def audit(shop: Shop) -> list[dict[str, Any]]:
+    """Who did what to the shop's ledger by hand, oldest first."""
+    return shop.sql("SELECT actor, action, details FROM skene.audit ORDER BY audit_id")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -175,14 +175,6 @@ def test_doubt_alone_is_for_a_person_and_no_retry(shop: Shop, server: ResendServ
     with pytest.raises(RunDoesNotAddUp, match="failed: send"):
         report(job, ["send"])
     assert issubclass(RunInDoubt, FINAL)
-
-
-@pytest.fixture
-def smtp() -> Iterator[tuple[SmtpServer, Channel]]:
-    """What the connection is changed to."""
-    extra = {"disable_tls": True, "disable_ssl": True}
-    with SmtpServer() as server, make_channel(ChannelConfig("smtp", "127.0.0.1", server.port, extra=extra)) as channel:
-        yield server, channel
 
 
 def test_what_another_provider_was_to_send_is_sent_by_the_one_that_is_there_now(
