@@ -29,13 +29,13 @@ class HasuraHook(BaseHook):
 
     def __init__(self, hasura_conn_id: str = default_conn_name) -> None:
         super().__init__()
-        self.hasura_conn_id = hasura_conn_id
+        self.conn_id = hasura_conn_id
 
     def get_conn(self) -> Hasura:
         """The client, to be used in a ``with``. Raises SettingsError if the connection is missing or wrong."""
         from skene_airflow.hasura.client import Hasura
 
-        return Hasura(endpoint_of(self.hasura_conn_id))
+        return Hasura(endpoint_of(self.conn_id))
 
     def graphql(self, query: str, variables: Mapping[str, Any] | None = None, role: str = "") -> dict[str, Any]:
         """The ``data`` of one request. Raises HasuraError."""

@@ -30,7 +30,7 @@ def test_what_only_a_person_can_mend_ends_at_once(error: SkeneError) -> None:
 def test_each_try_waits_longer_and_mapped_siblings_never_at_one_moment(try_number: int, low: int, high: int) -> None:
     waited = delays(REFERENCE, try_number, max_tries=3)
     assert low <= min(waited) <= max(waited) <= high
-    assert len(set(waited)) == len(MANY)
+    assert len(set(waited)) >= len(MANY) - 2  # of microseconds: two alike come once in a thousand runs
     assert max(waited) - min(waited) > (high - low) / 2
 
 
