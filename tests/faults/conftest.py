@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from skene_airflow.testing import ResendServer
@@ -15,9 +16,10 @@ __all__ = ["resend", "shop"]
 
 
 @pytest.fixture
-def virtual(shop: Shop) -> Virtual:
+def virtual(shop: Shop) -> Iterator[Virtual]:
     """Time that passes only when somebody sleeps."""
-    return Virtual(shop)
+    with psycopg.connect(shop.uri, autocommit=True) as conn:
+        yield Virtual(conn)
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ class World(RuleBasedStateMachine):
             "TRUNCATE skene.deliveries, skene.batches, skene.decisions, skene.runs, skene.suppressions, skene.stops,"
             " users"
         )
-        self.virtual = Virtual(self.shop)
+        self.virtual = Virtual(self.conn)
         self.provider = Provider(self.virtual)
         self.people, self.suppressed, self.seen = 0, set[str](), set[str]()
         self.held: list[tuple[Lease, float]] = []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from tests.integration.shop import Shop
+import psycopg
 
 _MOMENTS = {
     "batches": ("lease_until", "next_at", "frozen_at", "first_post_at", "expires_at"),
@@ -14,9 +15,10 @@ _MOMENTS = {
 
 @dataclass
 class Virtual:
-    """A clock for senders and doubles, and a `sleep` that the ledger feels as well."""
+    """A clock for senders and doubles, and a `sleep` that the ledger feels as well, through one connection that commits
+    by itself: a connection for each sleep takes longer than all else in it."""
 
-    shop: Shop
+    conn: psycopg.Connection[Any]
     now: float = 1_000_000.0
 
     def clock(self) -> float:
@@ -28,4 +30,4 @@ class Virtual:
         self.now += seconds
         for table, moments in _MOMENTS.items():
             past = ", ".join(f"{moment} = {moment} - make_interval(secs => {seconds})" for moment in moments)
-            self.shop.sql(f"UPDATE skene.{table} SET {past}")
+            self.conn.execute(f"UPDATE skene.{table} SET {past}")
