@@ -10,10 +10,12 @@ from skene_airflow.channels import Channel, ChannelConfig, make_channel
 from skene_airflow.cli import main
 from skene_airflow.testing import ResendServer
 from tests.integration.fixtures import resend, shop
+from tests.integration.goal import orders
+from tests.integration.journey import journey
 from tests.integration.shop import Shop, Skene
 from tests.smtp_server import SmtpServer
 
-__all__ = ["resend", "shop"]
+__all__ = ["journey", "orders", "resend", "shop"]
 
 
 @pytest.fixture

@@ -8,86 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import psycopg
 import pytest
 
-from skene_airflow.channels import Channel
 from skene_airflow.errors import QueryError
 from skene_airflow.ledger import Ledger
-from skene_airflow.loop.schema import Loop
 from skene_airflow.nouns import Mode
 from skene_airflow.stages import candidates
 from skene_airflow.stages.evaluate import evaluate
-from skene_airflow.stages.explain import explain, explain_past
-from skene_airflow.stages.job import Job
-from skene_airflow.stages.plan import plan_step
-from skene_airflow.stages.report import RunReport
 from skene_airflow.stages.segment import segment
 from skene_airflow.stages.send import Sender
-from skene_airflow.testing import ResendServer
-from tests.integration.shop import Shop, everybody
-
-LOOP = """\
-type: adoption
-opinion: One thing after another
-{keys}
-action: {{type: email}}
-steps:
-  - id: first
-    trigger: {{type: manual}}
-    condition: SELECT * FROM users ORDER BY id
-    action: {{template: re_engagement, personalization: {{name: first, lastActivity: y}}}}
-  - id: second
-    trigger: {{type: after, {after}}}
-    {condition}
-    action: {{template: re_engagement, personalization: {{name: second, lastActivity: y}}}}
-"""
-
-
-class Journey:
-    """The loop of two steps, and what becomes of people as the days go by."""
-
-    def __init__(self, shop: Shop, channel: Channel, server: ResendServer) -> None:
-        self.shop, self.channel, self.server = shop, channel, server
-        self.write()
-
-    def write(self, keys: str = "", after: str = "wait: 7d", condition: str = "", text: str = LOOP) -> Loop:
-        said = f"condition: {condition}" if condition else ""
-        self.loop = self.shop.loop(text.format(keys=keys, after=after, condition=said), "journey")
-        return self.loop
-
-    def job(self, step: int, **facts: Any) -> Job:
-        return replace(self.shop.job(loop=self.loop, **facts), step=self.loop.steps[step])
-
-    def first(self, **facts: Any) -> RunReport:
-        return self.shop.run(self.channel, self.job(0, **facts))
-
-    def second(self, **facts: Any) -> RunReport:
-        return self.shop.run(self.channel, self.job(1, **facts))
-
-    def days_pass(self, days: float) -> None:
-        """Everything that was sent so far was sent so many days before."""
-        self.shop.sql(
-            "UPDATE skene.deliveries SET queued_at = queued_at - %s * interval '1 day',"
-            " sent_at = sent_at - %s * interval '1 day'",
-            days,
-            days,
-        )
-
-    def seconds(self) -> Counter[str]:
-        """Who got the second mail, how often."""
-        return Counter(mail.to for mail in self.server.accepted if "/second/" in mail.idem_key)
-
-
-@pytest.fixture
-def journey(shop: Shop, resend: Channel, server: ResendServer) -> Journey:
-    return Journey(shop, resend, server)
-
-
-def skips(outcome: RunReport) -> dict[str, int]:
-    return dict(outcome.verdicts["skip"])
+from tests.integration.journey import LOOP, Journey, skips
+from tests.integration.shop import everybody
 
 
 @pytest.mark.parametrize("condition", ["", "SELECT * FROM users"])
@@ -363,61 +296,3 @@ def test_a_step_is_braked_by_its_own_runs_that_found_somebody(journey: Journey) 
     journey.first()
     journey.days_pass(8)
     assert journey.second().statuses == {"sent": 170}, "170 people are less than twice 90"
-
-
-@pytest.mark.parametrize("condition", ["", "SELECT * FROM users WHERE id > 1"])
-@pytest.mark.parametrize("standby", [False, True])
-def test_the_plan_counts_what_the_run_does(journey: Journey, condition: str, standby: bool) -> None:
-    journey.write(keys="entry: {per: [name]}", condition=condition)
-    journey.shop.dormant(3)
-    journey.first()
-    journey.days_pass(8)
-    journey.shop.sql("UPDATE users SET name = 'another'")
-    journey.first()
-    journey.shop.dormant(2, first=4)
-
-    def read_only() -> psycopg.Connection[Any]:
-        return psycopg.connect(journey.shop.uri, options="-c default_transaction_read_only=on")
-
-    now = datetime.now(UTC)
-    for _ in range(2):
-        job = journey.job(1, as_of=now)
-        with closing(Ledger(read_only if standby else journey.shop.connect)) as ledger:
-            planned = plan_step(replace(job, ledger=ledger), exists=True)
-        assert planned.error is None
-        ran = journey.shop.run(journey.channel, job)
-        assert (planned.candidates, planned.verdicts) == (ran.candidates, ran.verdicts)
-    assert journey.seconds() == everybody(2, first=2) if condition else everybody(3)
-
-
-@pytest.mark.parametrize("condition", ["", "SELECT * FROM users"])
-def test_without_a_ledger_nobody_is_due(journey: Journey, condition: str) -> None:
-    journey.write(condition=condition)
-    journey.shop.dormant(3)
-    planned = plan_step(journey.job(1), exists=False)
-    assert (planned.error, planned.verdicts["send"]) == (None, 0)
-    assert planned.verdicts["skip"] == ({"not_due": 3} if condition else {})
-
-
-@pytest.mark.parametrize("condition", ["", "SELECT * FROM users"])
-def test_it_is_explained_whose_turn_it_is(journey: Journey, condition: str) -> None:
-    journey.write(condition=condition)
-    journey.shop.dormant(2)
-    nobody = explain(journey.job(1), "1", exists=False)
-    assert (nobody.verdict, nobody.reason) == ("skip", "not_due")
-    journey.first()
-    journey.days_pass(3)
-    waits = explain(journey.job(1), "1", exists=True)
-    assert (waits.verdict, waits.reason) == ("skip", "not_due")
-    gate = next(each for each in waits.gates if each.gate == "not_due")
-    (entry,) = gate.facts["entries"]
-    sent = datetime.fromisoformat(entry["sent_at"])
-    assert datetime.fromisoformat(entry["due_from"]) - sent == timedelta(days=7)
-    assert datetime.fromisoformat(entry["due_until"]) - sent == timedelta(days=37)
-    assert gate.says.startswith("the mail of 'first' was sent")
-    journey.days_pass(5)
-    assert explain(journey.job(1), "1", exists=True).verdict == "send"
-    assert explain(journey.job(1), "somebody", exists=True).verdict == "not_named"
-    journey.second()
-    past = explain_past(journey.job(1), "1", datetime.now(UTC), exists=True)
-    assert (past.verdict, past.entries[0].outcome) == ("send", "sent")
