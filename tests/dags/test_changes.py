@@ -16,6 +16,7 @@ import httpx
 import psycopg
 import pytest
 
+from skene_airflow.cli import main
 from tests.dags.installation import Installation, installation
 
 pytestmark = pytest.mark.timeout(600)
@@ -38,6 +39,11 @@ def airflow(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         for name in ("arrivals", "flood", "patient"):
             trigger = f"{{type: database, table: {name}_users, event: [insert, manual]}}"
             world.scenario(name, 300, trigger, condition=EVENT.format(name=name))
+        # This one's rows are noted by triggers of its own, with no Hasura anywhere.
+        world.scenario(
+            "plain", 300, "{type: database, table: plain_users, event: insert}", condition=EVENT.format(name="plain")
+        )
+        assert main(["events", "install", "plain_users", "--event", "insert", "--source", uri]) == 0
         world.start("triggerer")
         yield world
 
@@ -73,6 +79,15 @@ def test_a_row_that_is_inserted_becomes_a_mail_by_itself(airflow: Installation) 
     assert {run["mode"] for run in arrivals.runs()} == {"live"}
 
 
+def test_a_row_of_a_plain_postgres_becomes_a_mail_by_itself_too(airflow: Installation) -> None:
+    plain = airflow.scenarios["plain"]
+    with psycopg.connect(airflow.uri) as conn:
+        conn.execute("INSERT INTO plain_users VALUES (501, 'plain501@example.com', 'Grace')")
+    airflow.wait(lambda: len(plain.provider.accepted) == 1, "nobody was mailed")
+    assert plain.accepted() == Counter({"plain501@example.com": 1})
+    assert {run["run_type"] for run in plain.runs()} == {"asset_triggered"}
+
+
 def test_many_changes_make_few_runs(airflow: Installation) -> None:
     flood = airflow.scenarios["flood"]
     with ThreadPoolExecutor(16) as pool:
@@ -100,5 +115,11 @@ def test_a_change_that_brought_nobody_yet_is_asked_again_once_upkeep_has_started
 
 def test_nothing_of_a_person_is_in_airflows_own_database_or_logs(airflow: Installation) -> None:
     written = airflow.everything_written()
-    for address in ("arrivals1@example.com", "flood7@example.com", "patient400@example.com", SECRET):
+    for address in (
+        "arrivals1@example.com",
+        "flood7@example.com",
+        "patient400@example.com",
+        "plain501@example.com",
+        SECRET,
+    ):
         assert address not in written
