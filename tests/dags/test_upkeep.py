@@ -75,7 +75,7 @@ def test_it_sends_what_is_left_of_loops_that_may_send(deployment: Deployment) ->
         ("sound", "sent", len(DORMANT)),
         ("stopped", "cancelled", len(DORMANT)),
     ]
-    assert deployment.states("skene_upkeep") == {"run": "success", "upkeep": "success"}
+    assert deployment.states("skene_upkeep") == {"run": "success", "upkeep": "success", "restart": "success"}
     assert not [address for address in ADDRESSES if address in deployment.everything_written()]
 
 

@@ -59,8 +59,8 @@ def no_freeze(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def forgotten_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lease that ran out counts as if nobody had called."""
-    Edit("pick", "b.in_doubt OR b.status = 'sending' AS in_doubt", "b.in_doubt").apply(monkeypatch)
-    Edit("pick", "b.frozen_at < clock_timestamp() - interval '15 minutes'", "true").apply(monkeypatch)
+    Edit("pick", "p.in_doubt OR p.status = 'sending' AS in_doubt", "p.in_doubt").apply(monkeypatch)
+    Edit("pick", "p.frozen_at < clock_timestamp() - interval '15 minutes'", "true").apply(monkeypatch)
 
 
 def no_on_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
